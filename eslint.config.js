@@ -1,0 +1,77 @@
+import tseslint from "typescript-eslint";
+
+const pure = [
+  "Date",
+  "process",
+  "setTimeout",
+  "setInterval",
+  "setImmediate",
+  "queueMicrotask",
+  "crypto",
+  "performance",
+];
+
+export default tseslint.config(
+  { ignores: ["dist/", "coverage/", "node_modules/", ".holdpoint/"] },
+  ...tseslint.configs.strictTypeChecked,
+  {
+    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    rules: {
+      // Numbers and booleans in messages to people are meant.
+      "@typescript-eslint/restrict-template-expressions": [
+        "error",
+        { allowNumber: true, allowBoolean: true },
+      ],
+      // A method that satisfies an asynchronous port may have nothing to wait for (the in-memory adapter).
+      "@typescript-eslint/require-await": "off",
+      "@typescript-eslint/no-confusing-void-expression": ["error", { ignoreArrowShorthand: true }],
+      "@typescript-eslint/no-unused-vars": ["error", { argsIgnorePattern: "^_", varsIgnorePattern: "^_" }],
+      "@typescript-eslint/no-non-null-assertion": "error",
+      // A switch over a union must name every member or say what the others do.
+      "@typescript-eslint/switch-exhaustiveness-check": [
+        "error",
+        { considerDefaultExhaustiveForUnions: true },
+      ],
+    },
+  },
+  {
+    // The engine decides from values alone: time, ids and randomness are arguments (docs/architecture.md).
+    files: ["src/engine/**"],
+    rules: {
+      "no-restricted-globals": [
+        "error",
+        ...pure.map((name) => ({ name, message: "The engine is pure: take it as an argument." })),
+      ],
+      "no-restricted-properties": [
+        "error",
+        { object: "Math", property: "random", message: "The engine is pure: take it as an argument." },
+      ],
+    },
+  },
+  {
+    // One reader of the environment, so that every setting is validated and documented.
+    files: ["src/**"],
+    ignores: ["src/config.ts"],
+    rules: {
+      "no-restricted-syntax": [
+        "error",
+        {
+          selector: "MemberExpression[object.name='process'][property.name='env']",
+          message: "Only src/config.ts reads process.env: add a setting there.",
+        },
+      ],
+    },
+  },
+  { files: ["**/*.{js,mjs,cjs}"], ...tseslint.configs.disableTypeChecked },
+  {
+    files: ["test/**"],
+    rules: {
+      "@typescript-eslint/no-unsafe-assignment": "off",
+      "@typescript-eslint/no-unsafe-member-access": "off",
+      "@typescript-eslint/no-unsafe-argument": "off",
+      "@typescript-eslint/no-unsafe-call": "off",
+      "@typescript-eslint/no-unsafe-return": "off",
+      "@typescript-eslint/no-unnecessary-condition": "off",
+    },
+  },
+);

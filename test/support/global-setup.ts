@@ -1,0 +1,2 @@
+/** What all test files share is made once here. */
+export default function setup(): void {}
