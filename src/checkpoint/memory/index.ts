@@ -1,0 +1,1 @@
+export { InMemoryCheckpointer } from "./memory-checkpointer.js";

@@ -1,0 +1,367 @@
+import { createHash } from "node:crypto";
+import { applyOps, type Interrupt, type Message, type Snapshot } from "../../engine/index.js";
+import {
+  decodeCursor,
+  encodeCursor,
+  type Checkpointer,
+  type Claim,
+  type DecisionRecord,
+  type Owned,
+  type Page,
+  type PageRequest,
+  type RunRecord,
+  type StopOutcome,
+  type TaskRecord,
+  type ThreadHead,
+  type ThreadRef,
+  type WorkerInfo,
+  type Written,
+} from "../checkpointer.js";
+import { applyWrite, newThread } from "./apply-write.js";
+import type { StoredThread, Tombstone } from "./stored-thread.js";
+
+const keyOf = (ref: ThreadRef): string => JSON.stringify([ref.tenant, ref.threadId]);
+
+/**
+ * The port in this process's memory: for tests and development. Everything is gone with the process. Each method does its
+ * work in one turn of the event loop, which is what makes it atomic.
+ */
+export class InMemoryCheckpointer implements Checkpointer {
+  readonly describe = "memory";
+  readonly #threads = new Map<string, StoredThread>();
+  readonly #tombstones = new Map<string, Tombstone>();
+  readonly #workers = new Map<string, number>();
+
+  async open(): Promise<void> {
+    // Nothing to prepare.
+  }
+
+  async close(): Promise<void> {
+    // Nothing to give back.
+  }
+
+  async ping(): Promise<void> {
+    // Memory always answers.
+  }
+
+  async load(ref: ThreadRef): ReturnType<Checkpointer["load"]> {
+    const thread = this.#threads.get(keyOf(ref));
+    if (thread === undefined) return { head: null, seq: this.#tombstones.get(keyOf(ref))?.seq ?? 0 };
+    const tasks = new Set(thread.position.tasks.map((task) => task.id));
+    return {
+      head: thread.head,
+      snapshot: {
+        step: thread.head.step,
+        values: thread.values,
+        messages: thread.context,
+        position: thread.position,
+      },
+      run: thread.head.runId === null ? null : (thread.runs.get(thread.head.runId) ?? null),
+      interrupts: thread.interrupts.filter((row) => row.status === "open" || tasks.has(row.taskId)),
+      records: [...thread.records.values()].filter((record) => tasks.has(record.taskId)),
+      sinceValues: thread.sinceValues,
+    };
+  }
+
+  async loadAt(
+    ref: ThreadRef,
+    checkpoint: { id: string } | { seq: number },
+  ): ReturnType<Checkpointer["loadAt"]> {
+    const thread = this.#threads.get(keyOf(ref));
+    if (thread === undefined) return null;
+    const at = thread.entries.findLastIndex(
+      (entry) =>
+        entry.checkpoint !== null &&
+        ("id" in checkpoint ? entry.checkpointId === checkpoint.id : entry.seq <= checkpoint.seq),
+    );
+    const found = thread.entries[at]?.checkpoint;
+    if (found === undefined || found === null) return null;
+    const checkpoints = thread.entries.slice(0, at + 1).flatMap((entry) => entry.checkpoint ?? []);
+    const values = checkpoints.reduce<Snapshot["values"]>(
+      (base, each) => each.values ?? applyOps(base, each.ops),
+      {},
+    );
+    const messages: Message[] = [];
+    for (const row of thread.messages) if (row.seq <= found.seq) messages[row.pos] = row.message;
+    const { ops: _ops, values: _values, position, ...record } = found;
+    return { record, snapshot: { step: record.step, values, messages, position } };
+  }
+
+  async write(write: Parameters<Checkpointer["write"]>[0]): Promise<Written> {
+    const key = keyOf(write.ref);
+    let thread = this.#threads.get(key);
+    if (write.create !== undefined) {
+      const buried = this.#tombstones.get(key);
+      if (thread !== undefined || write.guard.from !== (buried?.seq ?? 0)) return { outcome: "moved" };
+      thread = newThread(write.ref, write, buried?.seq ?? 0, buried?.epoch ?? 0);
+      this.#threads.set(key, thread);
+    }
+    if (thread === undefined) return { outcome: write.guard.by === "seq" ? "moved" : "fenced" };
+    const refused = refusal(thread, write);
+    if (refused !== null) return refused;
+    applyWrite(thread, write);
+    return { outcome: "committed", epoch: thread.head.epoch };
+  }
+
+  async reserve(ref: ThreadRef, epoch: number, limit: number): Promise<boolean> {
+    const thread = this.#running(ref, epoch);
+    if (thread === null) return false;
+    thread.head = { ...thread.head, limit: Math.max(limit, thread.head.limit) };
+    return true;
+  }
+
+  async record(ref: ThreadRef, epoch: number, record: TaskRecord): Promise<boolean> {
+    const thread = this.#threads.get(keyOf(ref));
+    if (thread?.head.epoch !== epoch) return false;
+    const key = JSON.stringify([record.taskId, record.key]);
+    if (!thread.records.has(key)) thread.records.set(key, record);
+    return true;
+  }
+
+  async requestStop(ref: ThreadRef, stop: NonNullable<RunRecord["stop"]>): Promise<StopOutcome> {
+    const thread = this.#threads.get(keyOf(ref));
+    if (thread === undefined) return { was: "missing" };
+    const run = thread.head.runId === null ? undefined : thread.runs.get(thread.head.runId);
+    if (run?.status !== "running") return { was: "not-running" };
+    if (run.stop === null || (run.stop.mode === "after_step" && stop.mode === "now")) {
+      thread.runs.set(run.runId, { ...run, stop });
+    }
+    return { was: "running", runId: run.runId, epoch: thread.head.epoch };
+  }
+
+  async remove(ref: ThreadRef): Promise<"removed" | "busy" | "missing"> {
+    const key = keyOf(ref);
+    const thread = this.#threads.get(key);
+    if (thread === undefined) return "missing";
+    if (thread.head.status === "running" || thread.head.status === "queued") return "busy";
+    const decisions = thread.interrupts.flatMap((interrupt) =>
+      interrupt.decision === null ? [] : [{ interrupt, answer: interrupt.decision }],
+    );
+    this.#tombstones.set(key, {
+      seq: thread.head.limit,
+      epoch: thread.head.epoch,
+      decisions: [...(this.#tombstones.get(key)?.decisions ?? []), ...decisions],
+    });
+    this.#threads.delete(key);
+    return "removed";
+  }
+
+  async beat(worker: WorkerInfo): Promise<readonly Owned[]> {
+    this.#workers.set(worker.id, Date.now());
+    return [...this.#threads.values()].flatMap(({ head, worker: owner, runs }) =>
+      owner === worker.id && head.status === "running" && head.runId !== null
+        ? [
+            {
+              ref: refOf(head),
+              runId: head.runId,
+              epoch: head.epoch,
+              stop: runs.get(head.runId)?.stop ?? null,
+            },
+          ]
+        : [],
+    );
+  }
+
+  async claim(worker: WorkerInfo, graphs: readonly string[], limit: number): Promise<readonly Claim[]> {
+    const dead = new Set(
+      [...this.#workers]
+        .filter(([id, at]) => id !== worker.id && at < Date.now() - worker.leaseMs)
+        .map(([id]) => id),
+    );
+    const claims: Claim[] = [];
+    for (const thread of this.#threads.values()) {
+      const { head, worker: owner } = thread;
+      if (claims.length >= limit) break;
+      if (
+        head.status !== "running" ||
+        head.graph === null ||
+        head.runId === null ||
+        !graphs.includes(head.graph)
+      )
+        continue;
+      if (owner !== null && !dead.has(owner)) continue;
+      const crashed = owner !== null || thread.inFlight;
+      thread.worker = worker.id;
+      thread.inFlight = true;
+      thread.head = { ...head, epoch: head.epoch + 1, seq: head.limit };
+      const run = thread.runs.get(head.runId);
+      if (run !== undefined && crashed) thread.runs.set(run.runId, { ...run, lostCount: run.lostCount + 1 });
+      claims.push({ ref: refOf(head), runId: head.runId, graph: head.graph, epoch: head.epoch + 1, crashed });
+    }
+    return claims;
+  }
+
+  async release(ref: ThreadRef, epoch: number, { inFlight }: { inFlight: boolean }): Promise<boolean> {
+    const thread = this.#running(ref, epoch);
+    if (thread === null) return false;
+    thread.worker = null;
+    thread.inFlight = inFlight;
+    return true;
+  }
+
+  async log(ref: ThreadRef, after: number, limit: number): ReturnType<Checkpointer["log"]> {
+    const entries = this.#threads.get(keyOf(ref))?.entries ?? [];
+    let first = entries.length;
+    while (first > 0 && (entries[first - 1]?.seq ?? 0) > after) first--;
+    return entries.slice(first, first + limit);
+  }
+
+  async thread(ref: ThreadRef): Promise<ThreadHead | null> {
+    return this.#threads.get(keyOf(ref))?.head ?? null;
+  }
+
+  async threads(
+    tenant: string,
+    filter: Parameters<Checkpointer["threads"]>[1],
+    page: PageRequest,
+  ): Promise<Page<ThreadHead>> {
+    const heads = [...this.#threads.values()]
+      .map((thread) => thread.head)
+      .filter(
+        (head) =>
+          head.tenant === tenant &&
+          (filter.statuses === null || filter.statuses.includes(head.status)) &&
+          (filter.graph === null || head.graph === filter.graph),
+      );
+    return paginate(heads, page, -1, ["string", "string"], (head) => [head.createdAt, head.threadId]);
+  }
+
+  async run(ref: ThreadRef, runId: string): Promise<RunRecord | null> {
+    return this.#threads.get(keyOf(ref))?.runs.get(runId) ?? null;
+  }
+
+  async runs(ref: ThreadRef, page: PageRequest): Promise<Page<RunRecord>> {
+    return paginate(
+      [...(this.#threads.get(keyOf(ref))?.runs.values() ?? [])],
+      page,
+      -1,
+      ["number"],
+      (run) => [run.firstSeq],
+    );
+  }
+
+  async messages(ref: ThreadRef, page: PageRequest): Promise<Page<Message>> {
+    const context = this.#threads.get(keyOf(ref))?.context ?? [];
+    const found = paginate(
+      context.map((message, pos) => ({ message, pos })),
+      page,
+      1,
+      ["number"],
+      ({ pos }) => [pos],
+    );
+    return { items: found.items.map(({ message }) => message), next: found.next };
+  }
+
+  async runMessages(ref: ThreadRef, runId: string): Promise<readonly Message[]> {
+    const latest = new Map<number, Message>();
+    for (const row of this.#threads.get(keyOf(ref))?.messages ?? [])
+      if (row.runId === runId) latest.set(row.pos, row.message);
+    return [...latest].sort(([a], [b]) => a - b).map(([, message]) => message);
+  }
+
+  async interrupt(tenant: string, id: string): Promise<Interrupt | null> {
+    return this.#interruptsOf(tenant).find((interrupt) => interrupt.id === id) ?? null;
+  }
+
+  async interrupts(
+    tenant: string,
+    filter: Parameters<Checkpointer["interrupts"]>[1],
+    page: PageRequest,
+  ): Promise<Page<Interrupt>> {
+    const found = this.#interruptsOf(tenant).filter(
+      (interrupt) =>
+        interrupt.status === filter.status &&
+        (filter.graph === null || interrupt.graph === filter.graph) &&
+        (filter.threadId === null || interrupt.threadId === filter.threadId),
+    );
+    return paginate(found, page, -1, ["string", "string"], (interrupt) => [
+      interrupt.createdAt,
+      interrupt.id,
+    ]);
+  }
+
+  async openedAt(ref: ThreadRef, seq: number): Promise<readonly Interrupt[]> {
+    return (this.#threads.get(keyOf(ref))?.interrupts ?? []).filter((interrupt) => interrupt.seq === seq);
+  }
+
+  async checkpoints(ref: ThreadRef, page: PageRequest): ReturnType<Checkpointer["checkpoints"]> {
+    const records = (this.#threads.get(keyOf(ref))?.entries ?? []).flatMap((entry) => entry.checkpoint ?? []);
+    return paginate(records, page, -1, ["number"], (record) => [record.seq]);
+  }
+
+  async decisionRecords(ref: ThreadRef): Promise<readonly DecisionRecord[]> {
+    return (this.#tombstones.get(keyOf(ref))?.decisions ?? []).map(({ interrupt, answer }) => ({
+      interruptId: interrupt.id,
+      threadId: interrupt.threadId,
+      node: interrupt.node,
+      decision: answer.decision,
+      by: answer.by,
+      at: answer.at,
+      digest: createHash("sha256").update(JSON.stringify(answer)).digest("hex"),
+    }));
+  }
+
+  #running(ref: ThreadRef, epoch: number): StoredThread | null {
+    const thread = this.#threads.get(keyOf(ref));
+    return thread?.head.epoch === epoch && thread.head.status === "running" ? thread : null;
+  }
+
+  #interruptsOf(tenant: string): Interrupt[] {
+    return [...this.#threads.values()]
+      .filter((thread) => thread.head.tenant === tenant)
+      .flatMap((thread) => thread.interrupts);
+  }
+}
+
+const refOf = ({ tenant, threadId }: ThreadRef): ThreadRef => ({ tenant, threadId });
+
+/** Why a write is refused, or null. The guards of the port, in their order. */
+function refusal(thread: StoredThread, write: Parameters<Checkpointer["write"]>[0]): Written | null {
+  const { head } = thread;
+  const { guard } = write;
+  if (guard.by === "seq") {
+    const leftOpen = write.decide.every(({ id }) =>
+      thread.interrupts.some((interrupt) => interrupt.id === id && interrupt.status === "open"),
+    );
+    return head.seq !== guard.from || head.status === "running" || head.status === "queued" || !leftOpen
+      ? { outcome: "moved" }
+      : null;
+  }
+  if (head.epoch !== guard.epoch || head.status !== "running" || head.seq !== guard.from) {
+    const mine = thread.entries.some(
+      (entry) => entry.seq === write.seq && entry.epoch === guard.epoch && entry.runId === guard.runId,
+    );
+    return mine ? { outcome: "committed", epoch: guard.epoch } : { outcome: "fenced" };
+  }
+  const stop = thread.runs.get(guard.runId)?.stop ?? null;
+  const seen = stop === null || guard.seesStop === "now" || guard.seesStop === stop.mode;
+  return seen ? null : { outcome: "stopping", stop };
+}
+
+/** One page of `items` by their sort key, as an ordered index would give it. */
+function paginate<T>(
+  items: T[],
+  page: PageRequest,
+  direction: 1 | -1,
+  shape: readonly ("string" | "number")[],
+  sortKey: (item: T) => (string | number)[],
+): Page<T> {
+  const compare = (a: (string | number)[], b: (string | number)[]): number => {
+    for (const [i, part] of a.entries()) {
+      const other = b[i] ?? "";
+      if (part !== other) return (part < other ? -1 : 1) * direction;
+    }
+    return 0;
+  };
+  const after = decodeCursor(page.cursor, shape);
+  const rest = items
+    .map((item) => ({ item, key: sortKey(item) }))
+    .filter(({ key }) => after === null || compare(key, after) > 0)
+    .sort((a, b) => compare(a.key, b.key));
+  const taken = rest.slice(0, page.limit);
+  const last = taken.at(-1);
+  return {
+    items: taken.map(({ item }) => item),
+    next: rest.length > page.limit && last !== undefined ? encodeCursor(last.key) : null,
+  };
+}

@@ -1,0 +1,62 @@
+import type {
+  Answer,
+  Interrupt,
+  Message,
+  Position,
+  StateOp,
+  ThreadStatus,
+  Values,
+} from "../../engine/index.js";
+import type {
+  CheckpointRecord,
+  LogEntry,
+  RunRecord,
+  SinceValues,
+  TaskRecord,
+  ThreadHead,
+} from "../checkpointer.js";
+
+/** One commit, as the adapter keeps it. */
+export interface StoredEntry extends LogEntry {
+  readonly epoch: number;
+  readonly checkpoint:
+    | (CheckpointRecord & {
+        readonly ops: readonly StateOp[];
+        readonly values: Values | null;
+        readonly position: Position;
+      })
+    | null;
+}
+
+export interface StoredMessage {
+  readonly pos: number;
+  readonly seq: number;
+  readonly runId: string | null;
+  readonly message: Message;
+}
+
+/** All that is kept of one thread. Replaced or pushed to by the adapter alone. */
+export interface StoredThread {
+  head: ThreadHead;
+  worker: string | null;
+  /** Its owner may be inside a node; false only where it was handed over between two. */
+  inFlight: boolean;
+  position: Position;
+  values: Values;
+  context: readonly Message[];
+  sinceValues: SinceValues;
+  readonly runs: Map<string, RunRecord>;
+  readonly entries: StoredEntry[];
+  readonly messages: StoredMessage[];
+  readonly interrupts: Interrupt[];
+  readonly records: Map<string, TaskRecord>;
+}
+
+/** What is left of a deleted thread: numbers that are never used again, and who decided what. */
+export interface Tombstone {
+  readonly seq: number;
+  readonly epoch: number;
+  readonly decisions: readonly { readonly interrupt: Interrupt; readonly answer: Answer }[];
+}
+
+export type { ThreadStatus };

@@ -1,0 +1,15 @@
+/** Where every graph begins. */
+export const START = "__start__";
+/** Where every way ends. */
+export const END = "__end__";
+
+/** What a node returns to say where to go next: `goto` replaces the node's edges for this visit. */
+export class Command<U = Record<string, unknown>, N extends string = string> {
+  readonly update: U | undefined;
+  readonly goto: N | readonly N[] | undefined;
+
+  constructor(of: { update?: U; goto?: N | readonly N[] }) {
+    this.update = of.update;
+    this.goto = of.goto;
+  }
+}

@@ -1,0 +1,3 @@
+export { Live } from "./live.js";
+export { ConsolePublisher, feedPublisher } from "./publishers.js";
+export { tail } from "./tail.js";

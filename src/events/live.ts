@@ -1,0 +1,103 @@
+import type { RunEvent } from "../engine/index.js";
+
+/** A listener's own view of a thread's events, as they happen in this process. */
+export interface Subscription {
+  /** Events that happened since the subscription, oldest first, taken out. `lost` says that some had to be dropped. */
+  take(): { events: RunEvent[]; lost: boolean; ended: boolean };
+  /** Live events of the running step that were there when the subscription began and are in no log yet. */
+  readonly pending: readonly RunEvent[];
+  close(): void;
+}
+
+/** Whose events they are: the thread's key, and its graph where it has one. */
+export interface LivePlace {
+  readonly key: string;
+  readonly graph: string | null;
+}
+
+interface Channel {
+  readonly listeners: Set<(event: RunEvent | null) => void>;
+  /** Live events since the last commit: a reader that comes in the middle of a step gets them from here. */
+  pending: RunEvent[];
+}
+
+/**
+ * The live edge of the event log, in this process: what was just committed or is happening now. A reader that needs
+ * certainty reads the log; this is where it learns that there is something to read, and where deltas are.
+ */
+export class Live {
+  readonly #channels = new Map<string, Channel>();
+  readonly #taps = new Set<(event: RunEvent, graph: string) => void>();
+
+  /** `committed` is what the log has now: pending events up to it are no longer needed. */
+  publish({ key, graph }: LivePlace, events: readonly RunEvent[], committed: number | null): void {
+    const channel = this.#channel(key);
+    if (committed !== null) channel.pending = channel.pending.filter((event) => event.seq > committed);
+    else channel.pending.push(...events);
+    for (const event of events) {
+      for (const listener of channel.listeners) listener(event);
+      if (graph !== null) for (const tap of this.#taps) tap(event, graph);
+    }
+    this.#sweep(key, channel);
+  }
+
+  /** The thread is gone: its readers end once they have what came before. */
+  end(key: string): void {
+    for (const listener of this.#channels.get(key)?.listeners ?? []) listener(null);
+  }
+
+  /** `bound` is how many events may wait for a reader before it is sent back to the log; `notify` says that some wait. */
+  subscribe(key: string, notify: () => void, bound = 2000): Subscription {
+    const channel = this.#channel(key);
+    let waiting: RunEvent[] = [];
+    let lost = false;
+    let ended = false;
+    const listener = (event: RunEvent | null): void => {
+      if (event === null) ended = true;
+      else if (waiting.length >= bound) {
+        waiting = [];
+        lost = true;
+      }
+      if (event !== null) waiting.push(event);
+      notify();
+    };
+    channel.listeners.add(listener);
+    return {
+      pending: [...channel.pending],
+      take() {
+        const taken = { events: waiting, lost, ended };
+        waiting = [];
+        lost = false;
+        return taken;
+      },
+      close: () => {
+        channel.listeners.delete(listener);
+        this.#sweep(key, channel);
+      },
+    };
+  }
+
+  /** What is pending now, for a reader that lost its place. */
+  pending(key: string): readonly RunEvent[] {
+    return [...(this.#channels.get(key)?.pending ?? [])];
+  }
+
+  /** Every event of every thread that happens in this process, in each thread's order, with the thread's graph. */
+  tap(listener: (event: RunEvent, graph: string) => void): () => void {
+    this.#taps.add(listener);
+    return () => this.#taps.delete(listener);
+  }
+
+  #channel(key: string): Channel {
+    let channel = this.#channels.get(key);
+    if (channel === undefined) {
+      channel = { listeners: new Set(), pending: [] };
+      this.#channels.set(key, channel);
+    }
+    return channel;
+  }
+
+  #sweep(key: string, channel: Channel): void {
+    if (channel.listeners.size === 0 && channel.pending.length === 0) this.#channels.delete(key);
+  }
+}

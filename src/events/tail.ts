@@ -1,0 +1,84 @@
+/**
+ * Reads a thread's events: first what the log has, then what happens.
+ *
+ * T1. Subscribe first, then replay: nothing between the two is missed.
+ * T2. Events come with growing `seq`, each at most once; the cursor alone decides what is new.
+ * T3. The log is the truth. What happens in this process arrives at once; a timer finds what happened in others, and a
+ *     reader that fell behind goes back to the log.
+ */
+import type { RunEvent } from "../engine/index.js";
+import { deferred } from "../lib/deferred.js";
+import type { Live } from "./live.js";
+
+export interface TailOptions {
+  readonly key: string;
+  /** Committed events above `after`, in order; empty = there is nothing newer. */
+  readonly read: (after: number) => Promise<readonly RunEvent[]>;
+  readonly live: Live;
+  /** Only events above this. */
+  readonly after: number;
+  /** Milliseconds to the next look at the log, asked each time: long while the run is in this process. */
+  readonly pollMs: () => number;
+  readonly signal: AbortSignal;
+  /** Asked once all that is there was given: whether to end now. */
+  readonly idle?: () => Promise<boolean>;
+}
+
+/** Ends when the signal aborts, when the thread's channel ends, when `idle` says so, or when its consumer leaves. */
+export async function* tail(options: TailOptions): AsyncGenerator<RunEvent, void, undefined> {
+  const { key, read, live, pollMs, signal } = options;
+  let cursor = options.after;
+  let wake = deferred();
+  const notify = (): void => wake.resolve();
+  const subscription = live.subscribe(key, notify);
+  signal.addEventListener("abort", notify);
+  const fresh = (event: RunEvent): boolean => {
+    if (event.seq <= cursor) return false;
+    cursor = event.seq;
+    return true;
+  };
+  try {
+    let edge: readonly RunEvent[] = subscription.pending;
+    let readLog = true;
+    while (!signal.aborted) {
+      if (readLog) {
+        readLog = false;
+        for (
+          let page = await read(cursor);
+          page.length > 0 && !isAborted(signal);
+          page = await read(cursor)
+        ) {
+          for (const event of page) if (fresh(event) && !isAborted(signal)) yield event;
+        }
+      }
+      wake = deferred();
+      const { events, lost, ended } = subscription.take();
+      if (lost) {
+        edge = live.pending(key);
+        readLog = true;
+        continue;
+      }
+      for (const event of [...edge, ...events]) if (fresh(event) && !isAborted(signal)) yield event;
+      edge = [];
+      if (ended) return;
+      if (events.length > 0) continue;
+      if (options.idle !== undefined && (await options.idle())) {
+        // Once more: what was committed while `idle` asked is still given.
+        for (const event of await read(cursor)) if (fresh(event)) yield event;
+        return;
+      }
+      const timer = setTimeout(() => {
+        readLog = true;
+        notify();
+      }, pollMs());
+      await wake.promise;
+      clearTimeout(timer);
+    }
+  } finally {
+    subscription.close();
+    signal.removeEventListener("abort", notify);
+  }
+}
+
+// The signal changes while the generator is suspended, which the type checker cannot know.
+const isAborted = (signal: AbortSignal): boolean => signal.aborted;

@@ -1,0 +1,136 @@
+import type { z } from "zod";
+import type {
+  Command,
+  DecisionKind,
+  EventPublisher,
+  HoldNames,
+  Message,
+  NewMessage,
+  NodeContext,
+  NodeOptions,
+  NodeState,
+  NodeStateBase,
+} from "../engine/index.js";
+import type { Checkpointer } from "../checkpoint/checkpointer.js";
+
+// zod's own name for "any object schema" needs its any.
+// eslint-disable-next-line @typescript-eslint/no-explicit-any
+export type StateSchema = z.ZodObject<any>;
+
+/** What a node sees: the fields of the graph's schema, and the thread's messages. Read-only. */
+export type StateOf<S extends StateSchema> = NodeState<z.output<S>>;
+
+/** What a node may change: any of the fields, and messages to add. */
+export type UpdateOf<S extends StateSchema> = {
+  readonly [K in keyof z.input<S>]?: z.input<S>[K] | undefined;
+} & {
+  readonly messages?: NewMessage | string | readonly (NewMessage | Message | string)[] | undefined;
+  readonly contextSummary?: string | null | undefined;
+};
+
+type Value<S extends StateSchema> =
+  | UpdateOf<S>
+  | NewMessage
+  | Message
+  | readonly (NewMessage | Message)[]
+  | string
+  | Command<UpdateOf<S>>
+  | NodeStateBase
+  | undefined
+  | null
+  // A node that returns nothing.
+  // eslint-disable-next-line @typescript-eslint/no-invalid-void-type
+  | void;
+
+/** What a node may return, at once, later, or at the end of a generator of text. */
+export type NodeResult<S extends StateSchema> =
+  | Value<S>
+  | Promise<Value<S>>
+  | AsyncGenerator<string, Value<S>, undefined>
+  | Generator<string, Value<S>, undefined>;
+
+export type NodeFunction<S extends StateSchema> = (state: StateOf<S>, ctx: NodeContext) => NodeResult<S>;
+
+/** Refuses keys that the schema does not have, which assignment alone would let pass beside a known one. */
+type Strict<S extends StateSchema, V> = V extends
+  string | null | undefined | readonly unknown[] | NodeStateBase | Command<never>
+  ? V
+  : V extends { readonly role: unknown; readonly content: unknown }
+    ? V
+    : V extends object
+      ? { [K in keyof V]: K extends keyof UpdateOf<S> ? V[K] : never }
+      : V;
+export type StrictResult<S extends StateSchema, R> =
+  R extends Promise<infer V>
+    ? Promise<Strict<S, V>>
+    : R extends AsyncGenerator<infer Y, infer V, infer I>
+      ? AsyncGenerator<Y, Strict<S, V>, I>
+      : R extends Generator<infer Y, infer V, infer I>
+        ? Generator<Y, Strict<S, V>, I>
+        : Strict<S, R>;
+
+/** Names known so far: all strings where nodes were added by statements, which the type cannot follow. */
+export type Known<N extends string> = [N] extends [never] ? string : N;
+
+/** How an update of a field is combined with what is there. */
+export type Reducers<S extends StateSchema> = {
+  // The update of a reduced field is what the node and its reducer agree on.
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any
+  readonly [K in keyof z.output<S>]?: (current: z.output<S>[K], update: any) => z.output<S>[K];
+};
+
+export interface StateGraphOptions<S extends StateSchema> {
+  readonly state?: S;
+  readonly reducers?: Reducers<S>;
+}
+
+type MaybePromise<T> = T | Promise<T>;
+
+/** A place where execution pauses for a person, with its words and its rules (design: engine, section 5). */
+export interface HoldPointOptions<S extends StateSchema, N extends string> {
+  readonly node: Known<N>;
+  /** Whether it holds this visit. Default: always. */
+  readonly when?: (state: StateOf<S>) => MaybePromise<boolean>;
+  /** The question, for people. */
+  readonly message?: (state: StateOf<S>) => MaybePromise<string>;
+  /** What the person needs to decide. */
+  readonly data?: (state: StateOf<S>) => MaybePromise<unknown>;
+  readonly decisions?: readonly Extract<DecisionKind, "approve" | "edit" | "deny">[];
+  /** A zod schema or a JSON Schema that the answer's `data` must fit. */
+  readonly responseSchema?: unknown;
+  /** Must be answered by its id. */
+  readonly named?: boolean;
+  /** Where a denial goes. Default: the node's `onDeny`, else END. */
+  readonly onDeny?: Known<N> | "__end__";
+}
+
+export interface CompileOptions<S extends StateSchema, N extends string> {
+  /** Names the graph on the server. Default: the name of its export. */
+  readonly name?: string;
+  /** Default: in memory. */
+  readonly checkpointer?: Checkpointer;
+  readonly interruptBefore?: readonly (Known<N> | HoldPointOptions<S, N>)[] | "*";
+  readonly interruptAfter?: readonly (Known<N> | HoldPointOptions<S, N>)[] | "*";
+  readonly publisher?: EventPublisher | readonly EventPublisher[];
+}
+
+export type AddNodeOptions<N extends string> = Omit<NodeOptions, "onDeny"> & {
+  readonly onDeny?: Known<N> | "__end__";
+};
+
+/** What `invoke` and `stream` take. */
+export type GraphInput<S extends StateSchema> = {
+  readonly [K in keyof z.input<S>]?: z.input<S>[K] | undefined;
+} & {
+  readonly messages?: readonly (string | NewMessage)[] | undefined;
+};
+
+/** Which thread, and what holds for this run beside what was compiled. */
+export interface RunOptions {
+  /** Default: a new thread. */
+  readonly threadId?: string;
+  readonly recursionLimit?: number;
+  readonly interruptBefore?: HoldNames;
+  readonly interruptAfter?: HoldNames;
+  readonly metadata?: Record<string, unknown>;
+}

@@ -1,0 +1,184 @@
+/** Turns what a resume says into answers to interrupts: which ones, whether they fit, and what they change. */
+import type { Checkpointer, Loaded, ThreadRef } from "../checkpoint/checkpointer.js";
+import { HoldpointError, invalid, notFound, type ValidationFault } from "../errors.js";
+import {
+  checkAnswer,
+  type Answer,
+  type AnswerRequest,
+  type GraphDefinition,
+  type Interrupt,
+  type Message,
+} from "../engine/index.js";
+import { jsonCopy, jsonEqual, jsonFault, type Json } from "../lib/json.js";
+import { isoNow } from "./ids.js";
+import { requestMessages } from "./message-input.js";
+import { checkFields } from "./request-input.js";
+import { checkData } from "./response-schema.js";
+
+/** What is said of one interrupt; `path` is where in the request. */
+export interface Bound {
+  readonly id: string;
+  readonly request: AnswerRequest;
+  readonly path: string;
+  /** It named its interrupt: a repetition of it gets the first outcome. */
+  readonly byName: boolean;
+}
+
+/**
+ * Binds what came in to interrupts, once, on arrival: a bare answer means the one that is open now, never the next one.
+ * Throws `ambiguous_interrupt`, `interrupt_id_required`, `validation_failed`.
+ */
+export function bindAnswers(
+  answers: readonly AnswerRequest[],
+  open: readonly Interrupt[],
+  listed: boolean,
+): Bound[] {
+  const bound = answers.map((request, i): Bound => {
+    const path = listed ? `answers[${i}]` : "";
+    if (request.interruptId !== undefined) return { id: request.interruptId, request, path, byName: true };
+    if (listed)
+      throw invalid([
+        { path: `${path}.interrupt_id`, message: "each of several answers names its interrupt" },
+      ]);
+    const [only, ...others] = open;
+    if (only === undefined) throw new HoldpointError("not_resumable", "no interrupt is open on this thread");
+    if (others.length > 0) {
+      throw new HoldpointError(
+        "ambiguous_interrupt",
+        `${open.length} interrupts are open: name one by interrupt_id, or answer several by answers`,
+        { interrupts: open },
+      );
+    }
+    if (only.named) {
+      throw new HoldpointError(
+        "interrupt_id_required",
+        `this interrupt must be answered by its id: interrupt_id "${only.id}"`,
+        { interrupts: open },
+      );
+    }
+    return { id: only.id, request, path, byName: false };
+  });
+  const twice = bound.find(({ id }, i) => bound.findIndex((other) => other.id === id) < i);
+  if (twice !== undefined)
+    throw invalid([
+      { path: `${twice.path}.interrupt_id`, message: "this interrupt is answered twice in one request" },
+    ]);
+  return bound;
+}
+
+export type Standing =
+  | { readonly kind: "open"; readonly interrupt: Interrupt; readonly bound: Bound }
+  /** Said before, by the same person in the same words: the first outcome stands. */
+  | { readonly kind: "repeated"; readonly interrupt: Interrupt };
+
+/** How each interrupt stands. Throws `not_found`, `already_decided`, `interrupt_cancelled`. */
+export async function standings(
+  checkpointer: Checkpointer,
+  ref: ThreadRef,
+  bound: readonly Bound[],
+  by: string,
+): Promise<Standing[]> {
+  return Promise.all(
+    bound.map(async (each): Promise<Standing> => {
+      const interrupt = await checkpointer.interrupt(ref.tenant, each.id);
+      if (interrupt === null || interrupt.threadId !== ref.threadId)
+        throw notFound(`no interrupt of this thread has the id ${JSON.stringify(each.id)}`);
+      if (interrupt.status === "open") return { kind: "open", interrupt, bound: each };
+      if (interrupt.status === "cancelled") {
+        throw new HoldpointError(
+          "interrupt_cancelled",
+          "a stop cancelled this interrupt; resume the thread to be asked again",
+          { interrupt_id: interrupt.id },
+        );
+      }
+      if (each.byName && interrupt.decision !== null && sameAnswer(interrupt.decision, each.request, by))
+        return { kind: "repeated", interrupt };
+      const { decision } = interrupt;
+      const who =
+        decision === null
+          ? ""
+          : ` ${decision.by} decided ${decision.decision === null ? "to go on" : `"${decision.decision}"`} at ${decision.at}.`;
+      throw new HoldpointError("already_decided", `this interrupt was answered already.${who}`, { decision });
+    }),
+  );
+}
+
+function sameAnswer(answer: Answer, request: AnswerRequest, by: string): boolean {
+  const messages = (request.messages ?? []).map((message) =>
+    typeof message === "string" ? { role: "user", content: message } : message,
+  );
+  return (
+    answer.by === by &&
+    answer.decision === (request.decision ?? null) &&
+    answer.reason === (request.reason ?? null) &&
+    jsonEqual(answer.data, request.data ?? null) &&
+    jsonEqual(answer.state, request.state ?? null) &&
+    answer.messages.length === messages.length &&
+    messages.every((message, i) => jsonEqual({ ...answer.messages[i], ...message }, answer.messages[i]))
+  );
+}
+
+/** An answer that its interrupt takes. Throws 422 otherwise, with every fault. */
+export function makeAnswer(
+  def: GraphDefinition,
+  context: readonly Message[],
+  { interrupt, bound }: Standing & { kind: "open" },
+  by: string,
+): Answer {
+  const { request, path } = bound;
+  const at = (rest: string): string => (path === "" ? rest : `${path}.${rest}`);
+  const decision = request.decision ?? null;
+  const state = request.state !== undefined && Object.keys(request.state).length > 0 ? request.state : null;
+
+  const refused = checkAnswer(interrupt, { decision, hasState: state !== null });
+  if (refused === "decision_required") {
+    throw new HoldpointError(
+      "decision_required",
+      `this interrupt demands a decision: one of ${interrupt.decisions.join(", ")}`,
+      { interrupts: [interrupt] },
+    );
+  }
+  const faults: ValidationFault[] = [];
+  if (refused !== null) faults.push({ ...refused, path: at(refused.path) });
+  const broken = jsonFault(request.data ?? null, at("data"));
+  if (broken !== null)
+    throw new HoldpointError(broken.code, `${broken.path}: ${broken.problem}`, {
+      errors: [{ path: broken.path, message: broken.problem }],
+    });
+  const data = jsonCopy((request.data ?? null) as Json);
+  if (decision !== "deny")
+    faults.push(
+      ...checkData(interrupt.responseSchema, data).map((fault) => ({ ...fault, path: at(fault.path) })),
+    );
+  if (faults.length > 0) throw invalid(faults);
+
+  return {
+    interruptId: interrupt.id,
+    decision,
+    reason: request.reason ?? null,
+    data,
+    state: state === null ? null : checkFields(def, state, at("state")),
+    messages: requestMessages(request.messages ?? [], context, at("messages")),
+    by,
+    at: isoNow(),
+  };
+}
+
+/** All answers to what the thread's tasks ask, given before and now, in task order; null while one is missing. */
+export function allAnswers(
+  loaded: Pick<Loaded, "snapshot" | "interrupts">,
+  now: readonly Answer[],
+): Answer[] | null {
+  const answers: Answer[] = [];
+  for (const task of loaded.snapshot.position.tasks) {
+    for (const ask of task.asks ?? []) {
+      const row = loaded.interrupts.findLast((each) => each.taskId === task.id && each.key === ask.key);
+      const answer =
+        now.find((each) => each.interruptId === row?.id) ??
+        (row?.status === "resolved" ? row.decision : null);
+      if (answer === null) return null;
+      answers.push(answer);
+    }
+  }
+  return answers;
+}

@@ -1,0 +1,220 @@
+/**
+ * What a node holds in its hands while it runs. What it keeps:
+ *
+ * C1. A call of `ctx.interrupt` that has no answer never returns in this attempt, so that no try/catch of the node can go
+ *     on unapproved. The task counts as paused one macrotask later, when all calls of that tick are known.
+ * C2. Calls are told apart by their order (or their key), so that the k-th call gets the k-th answer, also in loops.
+ * C3. A `once` result is stored before the node gets it; an attempt that is over begins none.
+ */
+import {
+  answerTo,
+  draft,
+  InterruptDenied,
+  OFFERED,
+  type Answer,
+  type Ask,
+  type Interrupt,
+  type InterruptRequest,
+  type Logger,
+  type ManualInterrupt,
+  type NodeContext,
+  type Task,
+} from "../engine/index.js";
+import { deferred } from "../lib/deferred.js";
+import { jsonCopy, jsonFault, type Json } from "../lib/json.js";
+import { asJsonSchema } from "./response-schema.js";
+import type { OnceStore } from "./once-store.js";
+import type { RunStream } from "./run-stream.js";
+
+export interface AttemptOptions {
+  readonly task: Task;
+  readonly attempt: number;
+  readonly threadId: string;
+  readonly runId: string;
+  readonly step: number;
+  readonly rows: readonly Interrupt[];
+  readonly stream: RunStream;
+  readonly once: OnceStore;
+  readonly log: Logger;
+}
+
+const NEVER = new Promise<never>(() => undefined);
+
+/** One attempt of one task, as the runner sees it. */
+export class Attempt {
+  readonly #options: AttemptOptions;
+  readonly #controller = new AbortController();
+  readonly #paused = deferred();
+  readonly #effects = new Set<Promise<unknown>>();
+  readonly #asks: Ask[] = [];
+  #calls = 0;
+  #looked = false;
+  #closed = false;
+  /** It has sent deltas: a later attempt must say `restart`. */
+  streamed = false;
+
+  constructor(options: AttemptOptions) {
+    this.#options = options;
+  }
+
+  /** Settles one macrotask after the first question without an answer. */
+  get paused(): Promise<void> {
+    return this.#paused.promise;
+  }
+
+  /** The node has looked at its signal, which earns it a grace. */
+  get looked(): boolean {
+    return this.#looked;
+  }
+
+  get asks(): readonly Ask[] {
+    return this.#asks;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  abort(reason: unknown): void {
+    this.#controller.abort(reason);
+  }
+
+  /** From here on nothing that the node does has effect. */
+  close(): void {
+    this.#closed = true;
+  }
+
+  /** Effects of `once` that are under way, settled. */
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#effects);
+  }
+
+  emitDelta(messageId: string, text: string): void {
+    if (this.#closed || text === "") return;
+    this.streamed = true;
+    this.#emit(draft("delta", { messageId, part: "text" }, { event: "streaming", content: text }));
+  }
+
+  setInterrupt(of: ManualInterrupt): void {
+    const { task, rows, log } = this.#options;
+    if (of.node !== undefined && of.node !== task.node) {
+      log.warn(
+        { node: task.node, named: of.node },
+        "setInterrupt pauses the node that calls it; the other name moves nothing",
+      );
+    }
+    const ask = this.#manualAsk(of);
+    if (answerTo(rows, task, ask) === null && !this.#closed) this.#asks.push(ask);
+  }
+
+  context(): NodeContext {
+    const { task, attempt, threadId, runId, step, log } = this.#options;
+    const looked = (): AbortSignal => {
+      this.#looked = true;
+      return this.#controller.signal;
+    };
+    return Object.freeze({
+      get signal() {
+        return looked();
+      },
+      threadId,
+      runId,
+      step,
+      attempt,
+      node: task.node,
+      path: task.path,
+      answer: task.answer,
+      idempotencyKey: task.id,
+      log,
+      emit: (name: string, value: unknown) => this.#custom(name, value),
+      interrupt: (request: InterruptRequest) => this.#interrupt(request),
+      once: <T>(key: string, effect: () => T | Promise<T>) => this.#once(key, effect),
+    });
+  }
+
+  #emit(event: ReturnType<typeof draft>): void {
+    const { task, stream } = this.#options;
+    stream.emit(task.id, { ...event, nodeName: task.node, path: task.path });
+  }
+
+  #custom(name: string, value: unknown): void {
+    const fault = jsonFault(value ?? null, "value");
+    if (fault !== null) throw new TypeError(`emit("${name}"): ${fault.path} is not JSON: ${fault.problem}`);
+    if (!this.#closed)
+      this.#emit(draft("custom", { name, value: jsonCopy(value ?? null) }, { event: "node_execution" }));
+  }
+
+  async #interrupt(request: InterruptRequest): Promise<Answer> {
+    if (this.#closed) return NEVER;
+    const ask = this.#requestAsk(request);
+    const { task, rows } = this.#options;
+    const answer = answerTo(rows, task, ask);
+    if (answer !== null) {
+      if (answer.decision === "deny") throw new InterruptDenied(answer);
+      return answer;
+    }
+    this.#asks.push(ask);
+    setImmediate(this.#paused.resolve);
+    return NEVER;
+  }
+
+  async #once<T>(key: string, effect: () => T | Promise<T>): Promise<T> {
+    const { task, once } = this.#options;
+    if (!once.has(task.id, key)) {
+      if (this.#asks.some((ask) => ask.kind === "request")) return NEVER;
+      if (this.#closed) throw new Error(`once("${key}"): this attempt of ${task.node} is over`);
+    }
+    const work = once.run(task.id, key, effect);
+    this.#effects.add(work);
+    const result = await work;
+    return result === null ? NEVER : (result.value as T);
+  }
+
+  #requestAsk(request: InterruptRequest): Ask {
+    if (typeof request.message !== "string")
+      throw new TypeError("ctx.interrupt needs a message: the question, for people");
+    const data = request.data ?? null;
+    const fault = jsonFault(data, "data");
+    if (fault !== null) throw new TypeError(`ctx.interrupt: ${fault.path} is not JSON: ${fault.problem}`);
+    for (const decision of request.decisions ?? []) {
+      if (!OFFERED.request.includes(decision))
+        throw new TypeError(
+          `ctx.interrupt: "${decision}" is not a decision; there are ${OFFERED.request.join(", ")}`,
+        );
+    }
+    return {
+      key: request.key === undefined ? `#${this.#calls++}` : `=${request.key}`,
+      kind: "request",
+      pauses: "before",
+      reason: request.message,
+      message: request.message,
+      data: jsonCopy(data as Json),
+      responseSchema: asJsonSchema(request.responseSchema),
+      decisions: request.decisions ?? OFFERED.request,
+      named: false,
+      plain: false,
+    };
+  }
+
+  #manualAsk(of: ManualInterrupt): Ask {
+    const fault = jsonFault(of.data ?? null, "data");
+    if (fault !== null) throw new TypeError(`setInterrupt: ${fault.path} is not JSON: ${fault.problem}`);
+    const statuses: readonly string[] = ["interrupted_before", "interrupted_after"];
+    if (!statuses.includes(of.status))
+      throw new TypeError(
+        `setInterrupt: status is ExecutionStatus.INTERRUPTED_BEFORE or INTERRUPTED_AFTER, not ${String(of.status)}`,
+      );
+    return {
+      key: `#${this.#calls++}`,
+      kind: "manual",
+      pauses: of.status === "interrupted_after" ? "after" : "before",
+      reason: of.reason,
+      message: of.reason,
+      data: jsonCopy((of.data ?? null) as Json),
+      responseSchema: null,
+      decisions: OFFERED.manual,
+      named: false,
+      plain: true,
+    };
+  }
+}

@@ -1,0 +1,81 @@
+import type { Checkpointer, TaskRecord, ThreadRef } from "../checkpoint/checkpointer.js";
+import { jsonCopy, jsonFault, type Json } from "../lib/json.js";
+
+interface Effect {
+  readonly value: Json;
+  /** Its result is stored; else the epoch that began it is over. */
+  readonly recorded: boolean;
+}
+
+/**
+ * Effects of `once` that are under way in this process, by task and key. They outlive their attempt: a stop may abandon
+ * the node in the middle of one, and the next attempt awaits it instead of beginning another.
+ */
+export type EffectsUnderWay = Map<string, Promise<Effect>>;
+
+const nameOf = (taskId: string, key: string): string => JSON.stringify([taskId, key]);
+
+/** The `once` results of one run's tasks: those that were stored, and those that are stored now. */
+export class OnceStore {
+  readonly #known: Map<string, TaskRecord>;
+
+  constructor(
+    readonly of: {
+      checkpointer: Checkpointer;
+      ref: ThreadRef;
+      epoch: number;
+      effects: EffectsUnderWay;
+      onLost: () => void;
+    },
+    records: readonly TaskRecord[],
+  ) {
+    this.#known = new Map(records.map((record) => [nameOf(record.taskId, record.key), record]));
+  }
+
+  /** Whether the result is there or on its way, so that nothing is begun for it. */
+  has(taskId: string, key: string): boolean {
+    return this.#known.has(nameOf(taskId, key)) || this.of.effects.has(nameOf(taskId, key));
+  }
+
+  /** The keys of a task's stored results. */
+  keys(taskId: string): readonly string[] {
+    return [...this.#known.values()].filter((record) => record.taskId === taskId).map((record) => record.key);
+  }
+
+  /** The result, durable before it returns; null when the lease is lost. `effect` runs only if nothing is there yet. */
+  async run(taskId: string, key: string, effect: () => unknown): Promise<{ readonly value: Json } | null> {
+    const name = nameOf(taskId, key);
+    const stored = this.#known.get(name);
+    if (stored !== undefined) return { value: jsonCopy(stored.value) };
+
+    const { effects } = this.of;
+    let underWay = effects.get(name);
+    if (underWay === undefined) {
+      underWay = this.#begin(taskId, key, effect);
+      effects.set(name, underWay);
+      const over = (): unknown => effects.delete(name);
+      underWay.then(over, over);
+    }
+    const { value, recorded } = await underWay;
+    // One that an earlier epoch began is stored by the one that waited for it.
+    if (!recorded && !(await this.#record(taskId, key, value))) {
+      this.of.onLost();
+      return null;
+    }
+    this.#known.set(name, { taskId, key, value });
+    return { value: jsonCopy(value) };
+  }
+
+  async #begin(taskId: string, key: string, effect: () => unknown): Promise<Effect> {
+    const given = (await effect()) ?? null;
+    const fault = jsonFault(given, "result");
+    if (fault !== null) throw new TypeError(`once("${key}"): ${fault.path} is not JSON: ${fault.problem}`);
+    const value = jsonCopy(given as Json);
+    return { value, recorded: await this.#record(taskId, key, value) };
+  }
+
+  #record(taskId: string, key: string, value: Json): Promise<boolean> {
+    const { checkpointer, ref, epoch } = this.of;
+    return checkpointer.record(ref, epoch, { taskId, key, value });
+  }
+}

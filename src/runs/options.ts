@@ -1,0 +1,36 @@
+import type { Write } from "../checkpoint/checkpointer.js";
+
+/** Times in milliseconds. All are settings, so that tests need not wait for the defaults. */
+export interface RuntimeOptions {
+  /** After this long without a heartbeat a process's runs are taken over. Default 10 000. */
+  readonly leaseMs: number;
+  /** Between two heartbeats. Default a third of the lease. */
+  readonly heartbeatMs: number;
+  /** Grace of a node that looked at its signal and has no `graceMs`. Default 1000. */
+  readonly graceMs: number;
+  /** How often a reader looks for what other processes wrote. Default 250. */
+  readonly pollMs: number;
+  /** How long a stop waits for the run to end before it answers `stopping`. Default 10 000. */
+  readonly stopWaitMs: number;
+  /** Runs executing at once in this process. Default 64. */
+  readonly concurrency: number;
+  readonly hooks: RunHooks;
+}
+
+/** Places where a test may hold a run still. */
+export interface RunHooks {
+  readonly beforeCommit?: (write: Write) => Promise<void> | void;
+}
+
+export function runtimeOptions(given: Partial<RuntimeOptions> = {}): RuntimeOptions {
+  const leaseMs = given.leaseMs ?? 10_000;
+  return {
+    leaseMs,
+    heartbeatMs: given.heartbeatMs ?? Math.max(50, Math.floor(leaseMs / 3)),
+    graceMs: given.graceMs ?? 1000,
+    pollMs: given.pollMs ?? 250,
+    stopWaitMs: given.stopWaitMs ?? 10_000,
+    concurrency: given.concurrency ?? 64,
+    hooks: given.hooks ?? {},
+  };
+}

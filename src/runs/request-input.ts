@@ -1,0 +1,100 @@
+import { HoldpointError, invalid, type ValidationFault } from "../errors.js";
+import {
+  UpdateFault,
+  type GraphDefinition,
+  type HoldNames,
+  type Message,
+  type NewMessage,
+  type RunHolds,
+  type RunInput,
+  type Values,
+} from "../engine/index.js";
+import { jsonFault, type Json } from "../lib/json.js";
+import { didYouMean } from "../lib/nearest.js";
+import { requestMessages } from "./message-input.js";
+import { field } from "./node-output.js";
+
+/** What a run or a resume may be told beside its input. */
+export interface RunConfig {
+  readonly recursionLimit?: number | undefined;
+  readonly interruptBefore?: HoldNames | undefined;
+  readonly interruptAfter?: HoldNames | undefined;
+  readonly metadata?: Record<string, unknown> | undefined;
+}
+
+/** Messages and fields, as they come in. */
+export interface InputRequest {
+  readonly messages?: readonly (string | NewMessage)[] | undefined;
+  readonly fields?: Record<string, unknown> | undefined;
+}
+
+export const DEFAULT_RECURSION_LIMIT = 25;
+
+/** Checked against the graph's state. Throws `validation_failed`, `message_exists`, `too_deep`, `not_serialisable`. */
+export function checkInput(
+  def: GraphDefinition,
+  context: readonly Message[],
+  input: InputRequest,
+  path: string,
+): RunInput {
+  const messages = requestMessages(
+    input.messages ?? [],
+    context,
+    path === "" ? "messages" : `${path}.messages`,
+  );
+  return { fields: checkFields(def, input.fields ?? {}, path), messages };
+}
+
+/** Fields of a request, each declared, JSON and taken by the schema. */
+export function checkFields(def: GraphDefinition, given: Record<string, unknown>, path: string): Values {
+  const values: Record<string, Json> = {};
+  const faults: ValidationFault[] = [];
+  for (const [key, value] of Object.entries(given)) {
+    const at = path === "" ? key : `${path}.${key}`;
+    const broken = jsonFault(value, at);
+    if (broken !== null)
+      throw new HoldpointError(broken.code, `${broken.path}: ${broken.problem}`, {
+        errors: [{ path: broken.path, message: broken.problem }],
+      });
+    try {
+      values[key] = field(def, key, value);
+    } catch (error) {
+      if (!(error instanceof UpdateFault)) throw error;
+      faults.push({ path: at, message: error.message });
+    }
+  }
+  if (faults.length > 0) throw invalid(faults);
+  return values;
+}
+
+/** A run's own hold points; an unknown name is refused with the nearest one. */
+export function checkHolds(def: GraphDefinition, config: RunConfig): Partial<RunHolds> {
+  const faults: ValidationFault[] = [];
+  const check = (names: HoldNames | undefined, path: string): HoldNames | undefined => {
+    if (names === undefined || names === "*") return names;
+    for (const name of names) {
+      if (!def.nodes.has(name))
+        faults.push({
+          path,
+          message: `"${name}" is not a node of ${def.name}${didYouMean(name, def.nodes.keys())}`,
+        });
+    }
+    return names;
+  };
+  const before = check(config.interruptBefore, "config.interrupt_before");
+  const after = check(config.interruptAfter, "config.interrupt_after");
+  if (faults.length > 0) throw invalid(faults);
+  return { ...(before === undefined ? {} : { before }), ...(after === undefined ? {} : { after }) };
+}
+
+export function checkMetadata(
+  metadata: Record<string, unknown> | undefined,
+  path: string,
+): Record<string, Json> {
+  const fault = jsonFault(metadata ?? {}, path);
+  if (fault !== null)
+    throw new HoldpointError(fault.code, `${fault.path}: ${fault.problem}`, {
+      errors: [{ path: fault.path, message: fault.problem }],
+    });
+  return (metadata ?? {}) as Record<string, Json>;
+}

@@ -1,0 +1,93 @@
+import type { StopMode, StopRequest } from "../checkpoint/checkpointer.js";
+import type { RunResult } from "../engine/index.js";
+import { deferred } from "../lib/deferred.js";
+
+/**
+ * The handle on a run that executes in this process: how a stop or a lost lease reaches it. The row in the database is the
+ * truth; this is the fast path.
+ */
+export class RunControl {
+  readonly #cut = new AbortController();
+  readonly #ended = deferred<RunResult | null>();
+  #stop: StopRequest | null = null;
+  #lost = false;
+  /** Paths of nodes that a stop gave up. */
+  readonly abandoned: (readonly string[])[] = [];
+  /** The database says that this process owns the run. */
+  claimed = false;
+  /** What made the run fail, where that was thrown in this process. */
+  cause: unknown = undefined;
+
+  constructor(
+    readonly key: string,
+    readonly runId: string,
+  ) {
+    // A run may end with nobody waiting.
+    this.#ended.promise.catch(() => undefined);
+  }
+
+  /** Aborts when nodes must not go on: a stop `now`, or a lost lease. */
+  get cut(): AbortSignal {
+    return this.#cut.signal;
+  }
+
+  get stop(): StopRequest | null {
+    return this.#stop;
+  }
+
+  /** Another process has the run, or nobody: nothing more may be written. */
+  get lost(): boolean {
+    return this.#lost;
+  }
+
+  /** The run's result; null when it goes on elsewhere. */
+  get ended(): Promise<RunResult | null> {
+    return this.#ended.promise;
+  }
+
+  requestStop(stop: StopRequest): void {
+    if (this.#stop !== null && !(this.#stop.mode === "after_step" && stop.mode === "now")) return;
+    this.#stop = stop;
+    if (stop.mode === "now") this.#cut.abort(new DOMException("The run was stopped.", "AbortError"));
+  }
+
+  lose(): void {
+    this.#lost = true;
+    this.#cut.abort(new DOMException("The run went on in another process.", "AbortError"));
+  }
+
+  end(result: RunResult | null): void {
+    this.#ended.resolve(result);
+  }
+
+  fail(error: unknown): void {
+    this.#ended.reject(error);
+  }
+}
+
+export const seenStop = (stop: StopRequest | null): StopMode | null => stop?.mode ?? null;
+
+/** The runs that execute in this process, by thread. */
+export class StopRegistry {
+  readonly #controls = new Map<string, RunControl>();
+
+  open(control: RunControl): void {
+    this.#controls.set(`${control.key}\n${control.runId}`, control);
+  }
+
+  close(control: RunControl): void {
+    this.#controls.delete(`${control.key}\n${control.runId}`);
+  }
+
+  find(key: string, runId: string): RunControl | undefined {
+    return this.#controls.get(`${key}\n${runId}`);
+  }
+
+  all(): RunControl[] {
+    return [...this.#controls.values()];
+  }
+
+  get size(): number {
+    return this.#controls.size;
+  }
+}

@@ -1,0 +1,188 @@
+/**
+ * Numbers the events of one run and hands them out.
+ *
+ * S1. While a run is active its owner alone numbers the thread's events; the numbers only grow.
+ * S2. A live event gets a number below the limit that a committed write has reserved, else it waits for the reservation.
+ * S3. While a commit is under way live events wait, so that readers see numbers in order.
+ * S4. Live events go into the log with the commit of their step; those of an attempt that came to nothing do not.
+ */
+import type { StoredEvent } from "../checkpoint/checkpointer.js";
+import type { Live } from "../events/index.js";
+import { isTerminal, type Draft, type EventType, type RunEvent } from "../engine/index.js";
+import type { JsonObject } from "../lib/json.js";
+import { isoNow } from "./ids.js";
+
+/** How many numbers a commit reserves for the live events behind it. */
+export const BLOCK = 1024;
+
+interface LiveDraft {
+  readonly draft: Draft;
+  readonly taskId: string;
+}
+
+/** A commit's events, numbered but not yet committed. */
+export interface Batch {
+  readonly seq: number;
+  readonly stored: readonly StoredEvent[];
+  readonly publish: readonly RunEvent[];
+}
+
+export interface StreamOptions {
+  readonly key: string;
+  readonly graph: string;
+  readonly threadId: string;
+  readonly runId: string;
+  readonly seq: number;
+  readonly limit: number;
+  readonly live: Live;
+  readonly reserve: (limit: number) => Promise<boolean>;
+}
+
+export class RunStream {
+  readonly #options: StreamOptions;
+  /** The thread's seq as committed: what the next write builds on. */
+  #base: number;
+  #last: number;
+  #limit: number;
+  #waiting: LiveDraft[] = [];
+  #logged: { stored: StoredEvent; taskId: string }[] = [];
+  #held = false;
+  #reserving = false;
+
+  constructor(options: StreamOptions) {
+    this.#options = options;
+    this.#base = options.seq;
+    this.#last = options.seq;
+    this.#limit = options.limit;
+  }
+
+  get base(): number {
+    return this.#base;
+  }
+
+  /** Sends a live event at once, or as soon as a number may be given. */
+  emit(taskId: string, draft: Draft): void {
+    this.#waiting.push({ draft, taskId });
+    this.#flush();
+  }
+
+  /** The live events of an attempt that came to nothing will not be in the log. */
+  forget(taskId: string): void {
+    this.#logged = this.#logged.filter((entry) => entry.taskId !== taskId);
+    this.#waiting = this.#waiting.filter((entry) => entry.taskId !== taskId);
+  }
+
+  /** Numbers what a commit writes: what still waits, then its own events (a
+   * function gets its number). Until `committed` or `refused`, live events wait. */
+  prepare(drafts: readonly (Draft | ((seq: number) => Draft))[]): Batch {
+    this.#held = true;
+    let seq = this.#last;
+    const waiting = this.#waiting.map((entry) => this.#place(entry.draft, ++seq));
+    const own = drafts.map((draft) => {
+      seq++;
+      return this.#place(typeof draft === "function" ? draft(seq) : draft, seq);
+    });
+    const stored = [
+      ...this.#logged.map((entry) => entry.stored),
+      ...[...waiting, ...own].filter(isLogged).map(toStored),
+    ];
+    // Even a write without events moves on: that is how its repetition is told from the next one.
+    return { seq: Math.max(seq, this.#base + 1), stored, publish: [...waiting, ...own] };
+  }
+
+  committed(batch: Batch, limit: number): void {
+    this.#waiting = [];
+    this.#logged = [];
+    this.#base = this.#last = batch.seq;
+    this.#limit = limit;
+    this.#options.live.publish(this.#options, batch.publish, batch.seq);
+    this.#resume();
+  }
+
+  refused(): void {
+    this.#resume();
+  }
+
+  #resume(): void {
+    this.#held = false;
+    this.#flush();
+  }
+
+  #flush(): void {
+    while (!this.#held && this.#waiting.length > 0) {
+      if (this.#last >= this.#limit) {
+        void this.#reserve();
+        return;
+      }
+      const [entry] = this.#waiting.splice(0, 1);
+      if (entry === undefined) return;
+      const event = this.#place(entry.draft, ++this.#last);
+      if (isLogged(event)) this.#logged.push({ stored: toStored(event), taskId: entry.taskId });
+      this.#options.live.publish(this.#options, [event], null);
+    }
+  }
+
+  async #reserve(): Promise<void> {
+    if (this.#reserving) return;
+    this.#reserving = true;
+    const limit = this.#limit + BLOCK;
+    try {
+      // Refused means that the lease is lost: the next commit finds out.
+      if (await this.#options.reserve(limit)) this.#limit = Math.max(this.#limit, limit);
+    } catch {
+      // The storage failed: the next commit, or the next event, meets it again.
+      return;
+    } finally {
+      this.#reserving = false;
+    }
+    if (this.#last < this.#limit) this.#flush();
+  }
+
+  #place(draft: Draft, seq: number): RunEvent {
+    const { threadId, runId } = this.#options;
+    return Object.freeze({ ...draft, threadId, runId, seq, timestamp: isoNow() }) as RunEvent;
+  }
+}
+
+// A delta is superseded by its whole message.
+const isLogged = (event: RunEvent): boolean => event.eventType !== "delta";
+
+/** An event as the log keeps it: what has rows of its own is named, not repeated. `hydrate` is the way back. */
+export function toStored(event: RunEvent): StoredEvent {
+  const { seq, event: source, eventType, nodeName, path, content, metadata, timestamp } = event;
+  return {
+    seq,
+    event: source,
+    eventType,
+    nodeName,
+    path,
+    content,
+    data: slim(event),
+    metadata: metadata as JsonObject,
+    timestamp,
+  };
+}
+
+function slim(event: RunEvent): JsonObject {
+  if (event.eventType === "message") return { id: event.data.message.id };
+  if (event.eventType === "decision") return { interruptId: event.data.interrupt.id };
+  if (event.eventType === "start") {
+    const { messages: _messages, ...input } = event.data.input;
+    return { input: input as JsonObject, resumes: event.data.resumes };
+  }
+  if (isTerminal(event.eventType)) return {};
+  return event.data as unknown as JsonObject;
+}
+
+/** Places events outside a run, or those that begin one. */
+export function placeEvents(
+  drafts: readonly Draft[],
+  from: number,
+  threadId: string,
+  runId: string | null,
+): RunEvent[] {
+  return drafts.map(
+    (draft, i) =>
+      Object.freeze({ ...draft, threadId, runId, seq: from + i + 1, timestamp: isoNow() }) as RunEvent,
+  );
+}

@@ -1,0 +1,218 @@
+/**
+ * This process as an owner of runs: its heartbeat, what it takes over, and the runs that execute in it.
+ *
+ * W1. It beats before it claims, and as long as it lives.
+ * W2. What the database says it owns and it does not execute, it gives back; what it executes and no longer owns, it aborts.
+ * W3. A run that it has claimed is executing here or waits here for a free place.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Checkpointer, Claim, Owned, ThreadRef, WorkerInfo } from "../checkpoint/checkpointer.js";
+import type { GraphDefinition, Logger, RunResult } from "../engine/index.js";
+import type { Live } from "../events/index.js";
+import { executeRun, type RunJob } from "./execute-run.js";
+import type { GraphRegistry } from "./graph-registry.js";
+import { newId } from "./ids.js";
+import { OnceStore, type EffectsUnderWay } from "./once-store.js";
+import type { RuntimeOptions } from "./options.js";
+import { RunControl, StopRegistry } from "./run-control.js";
+import { threadKey } from "./thread-key.js";
+
+export interface WorkerDeps {
+  readonly checkpointer: Checkpointer;
+  readonly graphs: GraphRegistry;
+  readonly live: Live;
+  readonly log: Logger;
+  readonly options: RuntimeOptions;
+}
+
+export class RunWorker {
+  readonly info: WorkerInfo;
+  readonly registry = new StopRegistry();
+  readonly #deps: WorkerDeps;
+  readonly #effects: EffectsUnderWay = new Map();
+  readonly #waiting: (() => void)[] = [];
+  #executing = 0;
+  #draining = false;
+  #beating: Promise<void> | null = null;
+  #timer: NodeJS.Timeout | null = null;
+  #lastBeat = 0;
+
+  constructor(deps: WorkerDeps) {
+    this.#deps = deps;
+    this.info = { id: newId(), leaseMs: deps.options.leaseMs };
+  }
+
+  get draining(): boolean {
+    return this.#draining;
+  }
+
+  /** The first heartbeat, and everything that can be taken over now; then on a timer that keeps no process alive. */
+  async start(): Promise<void> {
+    await this.#beat();
+    const schedule = (): void => {
+      this.#timer = setTimeout(() => {
+        this.#beating = this.#beat()
+          .catch((error: unknown) =>
+            this.#deps.log.warn({ err: error }, "the heartbeat failed; it is tried again"),
+          )
+          .finally(() => {
+            this.#beating = null;
+            if (!this.#draining) schedule();
+          });
+      }, this.#deps.options.heartbeatMs);
+      this.#timer.unref();
+    };
+    schedule();
+  }
+
+  /** Ends the heartbeat once every run has come to a pause, its end or a place to be handed over, at most after `ms`. */
+  async drain(ms: number): Promise<void> {
+    this.#draining = true;
+    const ended = Promise.allSettled(this.registry.all().map((control) => control.ended));
+    const timeout = new AbortController();
+    await Promise.race([ended, sleep(ms, undefined, { signal: timeout.signal }).catch(() => undefined)]);
+    timeout.abort();
+    for (const control of this.registry.all()) control.lose();
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    await this.#beating;
+  }
+
+  /** A control must be open before the write that starts its run, so that a stop in between finds it. */
+  open(ref: ThreadRef, runId: string): RunControl {
+    const control = new RunControl(threadKey(ref), runId);
+    this.registry.open(control);
+    return control;
+  }
+
+  /** Executes a run that this worker owns. Its control ends with it. */
+  execute(job: RunJob, def: GraphDefinition, control: RunControl, records: RunRecords = []): void {
+    control.claimed = true;
+    const run = async (): Promise<RunResult | null> => {
+      await this.#place();
+      try {
+        const { checkpointer, live, log, options } = this.#deps;
+        const once = new OnceStore(
+          {
+            checkpointer,
+            ref: job.ref,
+            epoch: job.epoch,
+            effects: this.#effects,
+            onLost: () => control.lose(),
+          },
+          records,
+        );
+        return await executeRun(job, control, {
+          def,
+          checkpointer,
+          live,
+          once,
+          log,
+          options,
+          draining: () => this.#draining,
+        });
+      } finally {
+        this.#free();
+      }
+    };
+    run().then(
+      (result) => {
+        this.registry.close(control);
+        control.end(result);
+      },
+      (error: unknown) => {
+        // W2 gives it back at the next heartbeat, as one whose attempt may have acted.
+        this.registry.close(control);
+        this.#deps.log.error(
+          { err: error, thread_id: job.ref.threadId, run_id: job.run.runId },
+          "the run failed inside Holdpoint",
+        );
+        control.fail(error);
+      },
+    );
+  }
+
+  async #beat(): Promise<void> {
+    const { checkpointer, graphs, log, options } = this.#deps;
+    const executing = this.registry.all().filter((control) => control.claimed);
+    const owned = await checkpointer.beat(this.info);
+    const late = this.#lastBeat !== 0 && Date.now() - this.#lastBeat > options.leaseMs;
+    if (late)
+      log.warn(
+        { ms: Date.now() - this.#lastBeat },
+        "the heartbeat was late: runs may have gone on in another process",
+      );
+    this.#lastBeat = Date.now();
+    await this.#reconcile(executing, owned);
+    if (this.#draining) return;
+    const free = options.concurrency - this.#executing;
+    if (free <= 0) return;
+    const claims = await checkpointer.claim(this.info, graphs.names(), free);
+    await Promise.all(claims.map((claim) => this.#takeOver(claim)));
+  }
+
+  /** `executing` was read before `owned`: what began in between is not judged. */
+  async #reconcile(executing: readonly RunControl[], owned: readonly Owned[]): Promise<void> {
+    const mine = new Map(owned.map((each) => [`${threadKey(each.ref)}\n${each.runId}`, each]));
+    for (const control of executing) {
+      const found = mine.get(`${control.key}\n${control.runId}`);
+      if (found === undefined) {
+        if (this.registry.find(control.key, control.runId) !== undefined) control.lose();
+      } else if (found.stop !== null) control.requestStop(found.stop);
+    }
+    for (const each of owned) {
+      if (this.registry.find(threadKey(each.ref), each.runId) === undefined) {
+        await this.#deps.checkpointer.release(each.ref, each.epoch, { inFlight: true });
+      }
+    }
+  }
+
+  async #takeOver(claim: Claim): Promise<void> {
+    const { checkpointer, graphs, log } = this.#deps;
+    const control = this.open(claim.ref, claim.runId);
+    const loaded = await checkpointer.load(claim.ref);
+    const def = graphs.find(claim.graph);
+    if (
+      loaded.head === null ||
+      loaded.run === null ||
+      def === undefined ||
+      loaded.head.epoch !== claim.epoch
+    ) {
+      this.registry.close(control);
+      control.end(null);
+      return;
+    }
+    log.info(
+      { thread_id: claim.ref.threadId, run_id: claim.runId, crashed: claim.crashed },
+      "took over a run",
+    );
+    if (loaded.run.stop !== null) control.requestStop(loaded.run.stop);
+    const { head, run, snapshot, interrupts, sinceValues, records } = loaded;
+    const messages = await checkpointer.runMessages(claim.ref, claim.runId);
+    const crashedAt = claim.crashed ? head.updatedAt : null;
+    const job: RunJob = {
+      ref: claim.ref,
+      run,
+      epoch: claim.epoch,
+      loaded: { snapshot, interrupts, sinceValues, seq: head.seq, limit: head.limit },
+      messages,
+      crashedAt,
+    };
+    this.execute(job, def, control, records);
+  }
+
+  async #place(): Promise<void> {
+    if (this.#executing < this.#deps.options.concurrency) {
+      this.#executing++;
+      return;
+    }
+    await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  }
+
+  #free(): void {
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#executing--;
+    else next();
+  }
+}
+
+type RunRecords = ConstructorParameters<typeof OnceStore>[1];

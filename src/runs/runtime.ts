@@ -1,0 +1,69 @@
+import type { Checkpointer } from "../checkpoint/checkpointer.js";
+import { feedPublisher, Live } from "../events/index.js";
+import type { GraphDefinition, Logger, RunEvent } from "../engine/index.js";
+import { GraphRegistry } from "./graph-registry.js";
+import { runtimeOptions, type RuntimeOptions } from "./options.js";
+import { RunService } from "./run-service.js";
+import { RunWorker } from "./run-worker.js";
+import { ThreadService } from "./thread-service.js";
+
+/** One checkpointer's runs in this process: what both faces stand on. */
+export class Runtime {
+  readonly graphs = new GraphRegistry();
+  readonly runs: RunService;
+  readonly threads: ThreadService;
+  readonly checkpointer: Checkpointer;
+  readonly #live: Live;
+  readonly #worker: RunWorker;
+  readonly #log: Logger;
+  /** Publishers by the graph that has them. */
+  readonly #publishers = new Map<string, ((event: RunEvent) => void)[]>();
+  #started: Promise<void> | null = null;
+
+  constructor(of: { checkpointer: Checkpointer; log: Logger; options?: Partial<RuntimeOptions> }) {
+    const { checkpointer, log } = of;
+    const options = runtimeOptions(of.options);
+    this.checkpointer = checkpointer;
+    this.#log = log;
+    this.#live = new Live();
+    const shared = { checkpointer, graphs: this.graphs, live: this.#live, log, options };
+    this.#worker = new RunWorker(shared);
+    this.runs = new RunService({ ...shared, worker: this.#worker });
+    this.threads = new ThreadService(shared);
+    this.#live.tap((event, graph) => {
+      for (const feed of this.#publishers.get(graph) ?? []) feed(event);
+    });
+  }
+
+  register(def: GraphDefinition): void {
+    this.graphs.register(def);
+    this.#publishers.set(
+      def.name,
+      def.publishers.map((publisher) => feedPublisher(publisher, this.#log)),
+    );
+  }
+
+  /** Opens the storage, beats, and takes over what others left. Once; a failed start may be tried again. */
+  start(): Promise<void> {
+    this.#started ??= this.#start().catch((error: unknown) => {
+      this.#started = null;
+      throw error;
+    });
+    return this.#started;
+  }
+
+  async #start(): Promise<void> {
+    await this.checkpointer.open();
+    await this.#worker.start();
+  }
+
+  get draining(): boolean {
+    return this.#worker.draining;
+  }
+
+  /** Lets runs come to a place where they can be left, at most for `ms`, and closes the storage. */
+  async drain(ms: number): Promise<void> {
+    await this.#worker.drain(ms);
+    await this.checkpointer.close();
+  }
+}

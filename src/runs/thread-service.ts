@@ -1,0 +1,348 @@
+/** Threads as things to make, look at, patch and delete. */
+import type {
+  CheckpointRecord,
+  Checkpointer,
+  Page,
+  PageRequest,
+  RunRecord,
+  ThreadHead,
+  ThreadRef,
+} from "../checkpoint/checkpointer.js";
+import { HoldpointError, invalid, notFound } from "../errors.js";
+import {
+  addMessages,
+  emptySnapshot,
+  executionMeta,
+  isInterrupted,
+  MOVES,
+  patchValues,
+  type ExecutionMeta,
+  type GraphDefinition,
+  type Interrupt,
+  type Message,
+  type RunResult,
+  type Snapshot,
+  type ThreadStatus,
+  type Values,
+} from "../engine/index.js";
+import type { Live } from "../events/index.js";
+import type { GraphRegistry } from "./graph-registry.js";
+import { judgeHold } from "./hold-points.js";
+import { publicState, resultOf } from "./hydrate.js";
+import { isoNow, newId } from "./ids.js";
+import { checkInput, checkMetadata, type InputRequest } from "./request-input.js";
+import { checkpointOf } from "./run-draft.js";
+import { busy, patchEvents } from "./run-service.js";
+import { placeEvents, toStored } from "./run-stream.js";
+import { errorText } from "./run-task.js";
+import { threadKey } from "./thread-key.js";
+
+/** A thread with what it waits for. */
+export interface ThreadView {
+  readonly head: ThreadHead;
+  readonly interrupts: readonly Interrupt[];
+}
+
+/** A thread's state, now or at a checkpoint. */
+export interface StateView {
+  readonly threadId: string;
+  readonly checkpointId: string | null;
+  readonly status: ThreadStatus;
+  readonly state: Values;
+  readonly messages: readonly Message[];
+  readonly executionMeta: ExecutionMeta;
+  readonly nextNodes: readonly string[];
+  readonly pending: readonly string[];
+  readonly interrupts: readonly Interrupt[];
+  readonly seq: number;
+}
+
+export interface RunView {
+  readonly run: RunRecord;
+  readonly result: RunResult;
+}
+
+export interface ThreadServiceDeps {
+  readonly checkpointer: Checkpointer;
+  readonly graphs: GraphRegistry;
+  readonly live: Live;
+}
+
+export class ThreadService {
+  readonly #deps: ThreadServiceDeps;
+
+  constructor(deps: ThreadServiceDeps) {
+    this.#deps = deps;
+  }
+
+  /** Throws `thread_exists`, `not_found` for an unknown graph. */
+  async create(
+    tenant: string,
+    of: {
+      threadId?: string | undefined;
+      graph?: string | undefined;
+      metadata?: Record<string, unknown> | undefined;
+    },
+  ): Promise<ThreadView> {
+    const ref = { tenant, threadId: of.threadId ?? newId() };
+    if (of.graph !== undefined) this.#deps.graphs.get(of.graph);
+    const metadata = checkMetadata(of.metadata, "metadata");
+    const loaded = await this.#deps.checkpointer.load(ref);
+    const written =
+      loaded.head !== null
+        ? null
+        : await this.#deps.checkpointer.write({
+            ref,
+            guard: { by: "seq", from: loaded.seq },
+            at: isoNow(),
+            seq: loaded.seq,
+            limit: loaded.seq,
+            runId: null,
+            create: { metadata },
+            head: {
+              graph: of.graph ?? null,
+              status: "idle",
+              step: 0,
+              currentNode: null,
+              nextNodes: [],
+              interruptReason: null,
+            },
+            events: [],
+            messages: [],
+            open: [],
+            decide: [],
+            retext: [],
+          });
+    if (written?.outcome !== "committed") {
+      throw new HoldpointError("thread_exists", `there is a thread ${JSON.stringify(ref.threadId)} already`, {
+        thread_id: ref.threadId,
+      });
+    }
+    return this.get(ref);
+  }
+
+  async get(ref: ThreadRef): Promise<ThreadView> {
+    const head = await this.#head(ref);
+    return { head, interrupts: await this.#open(head) };
+  }
+
+  async list(
+    tenant: string,
+    filter: { statuses: readonly ThreadStatus[] | null; graph: string | null },
+    page: PageRequest,
+  ): Promise<Page<ThreadView>> {
+    const found = await this.#deps.checkpointer.threads(tenant, filter, page);
+    const items = await Promise.all(
+      found.items.map(async (head) => ({ head, interrupts: await this.#open(head) })),
+    );
+    return { items, next: found.next };
+  }
+
+  /** Throws `thread_busy` while a run is active. */
+  async remove(ref: ThreadRef): Promise<void> {
+    const outcome = await this.#deps.checkpointer.remove(ref);
+    if (outcome === "missing") throw noThread(ref);
+    if (outcome === "busy") throw busy(await this.#head(ref));
+    this.#deps.live.end(threadKey(ref));
+  }
+
+  async state(ref: ThreadRef, checkpointId?: string): Promise<StateView> {
+    const loaded = await this.#deps.checkpointer.load(ref);
+    if (loaded.head === null) throw noThread(ref);
+    const { head } = loaded;
+    if (checkpointId === undefined) {
+      const interrupts = loaded.interrupts.filter(({ status }) => status === "open");
+      return view(ref, head.checkpointId, head.status, this.#withDefaults(head, loaded.snapshot), {
+        ...head,
+        interrupts,
+      });
+    }
+    const found = await this.#deps.checkpointer.loadAt(ref, { id: checkpointId });
+    if (found === null) throw notFound(`the thread has no checkpoint ${JSON.stringify(checkpointId)}`);
+    const { record, snapshot } = found;
+    const currentNode = record.nextNodes[0] ?? null;
+    return view(ref, record.checkpointId, record.status, snapshot, {
+      ...record,
+      currentNode,
+      interruptReason: null,
+      interrupts: [],
+    });
+  }
+
+  /** Patches fields past their reducers and adds messages. Throws `thread_busy`, and 422 for what the state refuses. */
+  async patch(ref: ThreadRef, input: InputRequest): Promise<StateView> {
+    for (;;) {
+      const loaded = await this.#deps.checkpointer.load(ref);
+      if (loaded.head === null) throw noThread(ref);
+      const { head } = loaded;
+      if (!MOVES[head.status].edit) throw busy(head);
+      const def = this.#deps.graphs.choose(undefined, head.graph);
+      const from = this.#withDefaults(head, loaded.snapshot);
+      const { messages, fields } = checkInput(
+        def,
+        from.messages,
+        { messages: input.messages, fields: input.fields },
+        "state",
+      );
+      const { values } = patchValues(from.values, fields);
+      const { ops } = patchValues(loaded.snapshot.values, values);
+      const { context, placed } = addMessages(from.messages, messages);
+      const snapshot: Snapshot = { ...from, values, messages: context };
+      const retext = await this.#retext(def, snapshot, loaded.interrupts);
+      const change = { snapshot, ops, messages: placed };
+      const checkpoint = checkpointOf("patch", ops, values, loaded.sinceValues);
+      const drafts = patchEvents(change, head.step).map((draft) =>
+        typeof draft === "function" ? draft(checkpoint.id) : draft,
+      );
+      const events = placeEvents(drafts, head.seq, ref.threadId, head.runId);
+      const seq = head.seq + Math.max(1, events.length);
+      const written = await this.#deps.checkpointer.write({
+        ref,
+        guard: { by: "seq", from: head.seq },
+        at: isoNow(),
+        seq,
+        limit: seq,
+        runId: head.runId,
+        head: { ...head, graph: head.graph ?? def.name },
+        checkpoint,
+        events: events.map(toStored),
+        messages: placed,
+        open: [],
+        decide: [],
+        retext,
+      });
+      if (written.outcome !== "committed") continue;
+      this.#deps.live.publish({ key: threadKey(ref), graph: head.graph ?? def.name }, events, seq);
+      return this.state(ref);
+    }
+  }
+
+  async messages(ref: ThreadRef, page: PageRequest): Promise<Page<Message>> {
+    await this.#head(ref);
+    return this.#deps.checkpointer.messages(ref, page);
+  }
+
+  async runs(ref: ThreadRef, page: PageRequest): Promise<Page<RunView>> {
+    await this.#head(ref);
+    const found = await this.#deps.checkpointer.runs(ref, page);
+    return { items: await Promise.all(found.items.map((run) => this.#run(ref, run))), next: found.next };
+  }
+
+  async run(ref: ThreadRef, runId: string): Promise<RunView> {
+    await this.#head(ref);
+    const run = await this.#deps.checkpointer.run(ref, runId);
+    if (run === null) throw notFound(`the thread has no run ${JSON.stringify(runId)}`);
+    return this.#run(ref, run);
+  }
+
+  async checkpoints(ref: ThreadRef, page: PageRequest): Promise<Page<CheckpointRecord>> {
+    await this.#head(ref);
+    return this.#deps.checkpointer.checkpoints(ref, page);
+  }
+
+  async interrupt(tenant: string, id: string): Promise<Interrupt> {
+    const interrupt = await this.#deps.checkpointer.interrupt(tenant, id);
+    if (interrupt === null) throw notFound(`there is no interrupt ${JSON.stringify(id)}`);
+    return interrupt;
+  }
+
+  interrupts(
+    tenant: string,
+    filter: { status: Interrupt["status"]; graph: string | null },
+    page: PageRequest,
+  ): Promise<Page<Interrupt>> {
+    return this.#deps.checkpointer.interrupts(tenant, { ...filter, threadId: null }, page);
+  }
+
+  /** What open hold points say after a patch: nobody approves words that are no longer true. */
+  async #retext(
+    def: GraphDefinition,
+    snapshot: Snapshot,
+    rows: readonly Interrupt[],
+  ): Promise<{ id: string; message: string; data: Interrupt["data"] }[]> {
+    const open = rows.filter(
+      ({ status, kind }) => status === "open" && (kind === "before" || kind === "after"),
+    );
+    const texts = open.map(async ({ id, taskId }) => {
+      const task = snapshot.position.tasks.find((each) => each.id === taskId);
+      if (task === undefined) return [];
+      try {
+        const ask = await judgeHold(def, snapshot, task);
+        return ask === null ? [] : [{ id, message: ask.message, data: ask.data }];
+      } catch (error) {
+        throw invalid([
+          {
+            path: "state",
+            message: `the hold point at ${task.node} cannot say what it asks with this state: ${errorText(error)}`,
+          },
+        ]);
+      }
+    });
+    return (await Promise.all(texts)).flat();
+  }
+
+  /** A thread that never ran has its graph's defaults. */
+  #withDefaults(head: ThreadHead, snapshot: Snapshot): Snapshot {
+    if (head.checkpointId !== null) return snapshot;
+    const def = head.graph === null ? undefined : this.#deps.graphs.find(head.graph);
+    return def === undefined ? snapshot : emptySnapshot(def);
+  }
+
+  async #run(ref: ThreadRef, run: RunRecord): Promise<RunView> {
+    return { run, result: await resultOf(this.#deps.checkpointer, ref, run) };
+  }
+
+  async #head(ref: ThreadRef): Promise<ThreadHead> {
+    const head = await this.#deps.checkpointer.thread(ref);
+    if (head === null) throw noThread(ref);
+    return head;
+  }
+
+  async #open(head: ThreadHead): Promise<readonly Interrupt[]> {
+    if (!isInterrupted(head.status)) return [];
+    const page = await this.#deps.checkpointer.interrupts(
+      head.tenant,
+      { status: "open", graph: null, threadId: head.threadId },
+      { limit: 200, cursor: null },
+    );
+    return page.items.toReversed();
+  }
+}
+
+function view(
+  ref: ThreadRef,
+  checkpointId: string | null,
+  status: ThreadStatus,
+  snapshot: Snapshot,
+  of: {
+    currentNode: string | null;
+    nextNodes: readonly string[];
+    interruptReason: string | null;
+    interrupts: readonly Interrupt[];
+    seq: number;
+  },
+): StateView {
+  const first = of.interrupts[0];
+  return {
+    threadId: ref.threadId,
+    checkpointId,
+    status,
+    state: publicState(snapshot.values),
+    messages: snapshot.messages,
+    executionMeta: executionMeta({
+      status,
+      currentNode: of.currentNode,
+      step: snapshot.step,
+      interruptedNode: first?.node ?? null,
+      interruptReason: first?.reason ?? null,
+      interruptData: first?.data ?? null,
+    }),
+    nextNodes: of.nextNodes,
+    pending: [],
+    interrupts: of.interrupts,
+    seq: of.seq,
+  };
+}
+
+export const noThread = (ref: ThreadRef): HoldpointError =>
+  notFound(`there is no thread ${JSON.stringify(ref.threadId)}`);
