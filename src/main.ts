@@ -1,5 +1,22 @@
 #!/usr/bin/env node
-import { buildServer } from "./http/index.js";
+/** The process edge: which command, and how it ends. */
+import { ConfigError } from "./config.js";
+import { GraphModuleError } from "./graph/index.js";
+import { HoldpointError } from "./errors.js";
+import { commands, help, UsageError } from "./cli/index.js";
 
-const app = buildServer();
-console.log(`listening on ${await app.listen({ host: "127.0.0.1", port: 3000 })}`);
+const [name = "help", ...args] = process.argv.slice(2);
+const command = name === "--help" || name === "-h" ? commands.help : commands[name];
+
+try {
+  if (command === undefined) throw new UsageError(`There is no command "${name}".\n\n${help}`);
+  await command(args);
+} catch (error) {
+  const said =
+    error instanceof UsageError ||
+    error instanceof ConfigError ||
+    error instanceof GraphModuleError ||
+    error instanceof HoldpointError;
+  console.error(said ? `holdpoint: ${error.message}` : error);
+  process.exit(1);
+}

@@ -6,7 +6,6 @@ import {
   type GraphDefinition,
   type RunEvent,
   type RunResult,
-  type Values,
 } from "../engine/index.js";
 import type {
   InputRequest,

@@ -1,4 +1,6 @@
 export { CompiledGraph, THREAD_ID } from "./compiled-graph.js";
+export { GraphModuleError, loadGraphs, type LoadedGraph } from "./load-graphs.js";
+export { mermaid } from "./mermaid.js";
 export { Message } from "./message.js";
 export { StateGraph } from "./state-graph.js";
 export type {

@@ -27,7 +27,7 @@ import type {
 } from "./types.js";
 import type { NodeContext } from "../engine/index.js";
 
-type EmptySchema = z.ZodObject<Record<never, never>>;
+type EmptySchema = z.ZodObject<Record<string, never>>;
 
 /**
  * Collects nodes and edges; `compile` checks them all at once and makes the graph. Chained calls are typed by the names so

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { StateSpec, Values } from "../engine/index.js";
+import type { StateSpec } from "../engine/index.js";
 import { deepFreeze } from "../lib/deep-freeze.js";
 import { jsonCopy, jsonFault, type Json } from "../lib/json.js";
 import type { StateSchema } from "./types.js";
@@ -44,8 +44,7 @@ export function stateSpec(
     reducers: new Map(Object.entries(reducers) as [string, (current: unknown, update: unknown) => unknown][]),
     // Field by field: `schema.partial()` would apply the defaults of all the others again.
     check: (field, value) => check(shape[field], value),
-    defaults: () =>
-      Object.fromEntries(fields.flatMap((field) => entry(field, defaultOf(shape[field])))),
+    defaults: () => Object.fromEntries(fields.flatMap((field) => entry(field, defaultOf(shape[field])))),
     missing: (values) =>
       fields.flatMap((field) => {
         if (field in values) return [];

@@ -20,10 +20,13 @@ export type StateSchema = z.ZodObject<any>;
 /** What a node sees: the fields of the graph's schema, and the thread's messages. Read-only. */
 export type StateOf<S extends StateSchema> = NodeState<z.output<S>>;
 
+/** The fields that may be given, all of them optional; of a graph without fields, none. */
+type FieldsOf<S extends StateSchema> = string extends keyof z.input<S>
+  ? unknown
+  : { readonly [K in keyof z.input<S>]?: z.input<S>[K] | undefined };
+
 /** What a node may change: any of the fields, and messages to add. */
-export type UpdateOf<S extends StateSchema> = {
-  readonly [K in keyof z.input<S>]?: z.input<S>[K] | undefined;
-} & {
+export type UpdateOf<S extends StateSchema> = FieldsOf<S> & {
   readonly messages?: NewMessage | string | readonly (NewMessage | Message | string)[] | undefined;
   readonly contextSummary?: string | null | undefined;
 };
@@ -119,9 +122,7 @@ export type AddNodeOptions<N extends string> = Omit<NodeOptions, "onDeny"> & {
 };
 
 /** What `invoke` and `stream` take. */
-export type GraphInput<S extends StateSchema> = {
-  readonly [K in keyof z.input<S>]?: z.input<S>[K] | undefined;
-} & {
+export type GraphInput<S extends StateSchema> = FieldsOf<S> & {
   readonly messages?: readonly (string | NewMessage)[] | undefined;
 };
 

@@ -1,1 +1,1 @@
-export { buildServer } from "./server.js";
+export { buildServer, type HttpOptions } from "./server.js";

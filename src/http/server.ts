@@ -1,8 +1,108 @@
-import Fastify, { type FastifyInstance } from "fastify";
+import cors from "@fastify/cors";
+import swagger from "@fastify/swagger";
+import Fastify, { type FastifyBaseLogger } from "fastify";
+import {
+  jsonSchemaTransform,
+  jsonSchemaTransformObject,
+  validatorCompiler,
+  type ZodTypeProvider,
+} from "fastify-type-provider-zod";
+import { stringify } from "yaml";
+import { HoldpointError } from "../errors.js";
+import type { Runtime } from "../runs/index.js";
+import { registerGuard } from "./guard.js";
+import { registerJsonBody } from "./json-body.js";
+import { registerProblems, sendProblem } from "./problem.js";
+import type { App, RouteContext } from "./route-context.js";
+import { graphRoutes } from "./routes/graphs.js";
+import { interruptRoutes } from "./routes/interrupts.js";
+import { runRoutes } from "./routes/runs.js";
+import { serviceRoutes } from "./routes/service.js";
+import { streamRoutes } from "./routes/stream.js";
+import { threadRoutes } from "./routes/threads.js";
 
-/** Builds the HTTP face. It does not listen: that is the caller's. */
-export function buildServer(): FastifyInstance {
-  const app = Fastify({ forceCloseConnections: true });
-  app.get("/healthz", () => ({ status: "ok" }));
+export interface HttpOptions {
+  readonly corsOrigins: readonly string[];
+  /** Bytes. */
+  readonly bodyLimit: number;
+  readonly sseHeartbeatMs: number;
+  readonly sseRetryMs: number;
+  readonly version: string;
+}
+
+/** A stalled reader is let go after this long; it comes back with its cursor. */
+const STALL_MS = 30_000;
+
+/** Builds the HTTP face over a runtime. It does not listen: that is the caller's. */
+export async function buildServer(
+  runtime: Runtime,
+  options: HttpOptions,
+  log?: FastifyBaseLogger,
+): Promise<App> {
+  const app = Fastify({
+    ...(log === undefined ? {} : { loggerInstance: log }),
+    bodyLimit: options.bodyLimit,
+    // Open streams would keep a closing server alive for ever.
+    forceCloseConnections: true,
+    disableRequestLogging: true,
+    routerOptions: { maxParamLength: 100_000 },
+    // A path that cannot be decoded never reaches a route.
+    frameworkErrors: (_error, request, reply) => {
+      const thread = request.url.startsWith("/threads/");
+      const detail = "the path is not percent-encoded UTF-8";
+      void sendProblem(reply, new HoldpointError(thread ? "invalid_thread_id" : "not_found", detail));
+    },
+  }).withTypeProvider<ZodTypeProvider>();
+
+  app.setValidatorCompiler(validatorCompiler);
+  // Answers are typed by their schemas; checking them again would cost each answer, and a mismatch its caller.
+  app.setSerializerCompiler(() => JSON.stringify);
+  registerJsonBody(app);
+  registerProblems(app);
+  registerGuard(app, options.corsOrigins);
+  app.addHook("onRoute", (route) => {
+    if (route.config?.permission === undefined && route.method !== "OPTIONS")
+      throw new Error(`${String(route.method)} ${route.url} declares no permission`);
+  });
+
+  await app.register(cors, {
+    origin: [...options.corsOrigins],
+    methods: ["GET", "HEAD", "POST", "PATCH", "DELETE"],
+    exposedHeaders: ["Location", "Content-Location", "Retry-After"],
+  });
+  await app.register(swagger, {
+    openapi: {
+      openapi: "3.1.0",
+      info: {
+        title: "Holdpoint",
+        version: options.version,
+        description:
+          "Runs agent graphs, holds them where a person must sign off, and goes on exactly where they stopped.",
+        license: { name: "MIT", identifier: "MIT" },
+      },
+      servers: [{ url: "/" }],
+      tags: ["runs", "decisions", "streams", "threads", "graphs", "service"].map((name) => ({ name })),
+    },
+    transform: jsonSchemaTransform,
+    transformObject: jsonSchemaTransformObject,
+  });
+
+  const context: RouteContext = {
+    runtime,
+    sse: { heartbeatMs: options.sseHeartbeatMs, retryMs: options.sseRetryMs, stallMs: STALL_MS },
+  };
+  let description: string | null = null;
+  runRoutes(app, context);
+  streamRoutes(app, context);
+  threadRoutes(app, context);
+  interruptRoutes(app, context);
+  graphRoutes(app, context);
+  serviceRoutes(app, context, () => (description ??= openapiOf(app)));
+  await app.ready();
   return app;
+}
+
+/** The API description, from the route schemas. */
+function openapiOf(app: App): string {
+  return stringify(app.swagger(), { lineWidth: 0, aliasDuplicateObjects: false });
 }

@@ -49,7 +49,7 @@ export function jsonFault(value: unknown, path = "", above: readonly object[] = 
   }
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype !== Object.prototype && prototype !== null) {
-    const name = (value).constructor.name || "an object with a prototype";
+    const name = value.constructor.name || "an object with a prototype";
     return fault(`a ${name} is not JSON: store a plain object, a string or a number`);
   }
   for (const [key, member] of Object.entries(value)) {

@@ -362,7 +362,7 @@ class Execution {
     },
     result?: (seq: number) => RunResult,
   ): Promise<"committed" | "lost" | "stopping"> {
-    const { checkpointer, options } = this.#deps;
+    const { options } = this.#deps;
     const { ref, run, epoch } = this.#job;
     const terminal =
       of.end === undefined || result === undefined ? [] : [(seq: number) => terminalEvent(result(seq))];

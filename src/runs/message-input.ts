@@ -9,7 +9,7 @@ import { isoNow, newId } from "./ids.js";
 export const newMessageSchema = z.strictObject({
   id: z.string().min(1).max(200).optional(),
   role: z.enum(ROLES),
-  content: z.union([z.string(), z.array(z.looseObject({ type: z.string() }))]),
+  content: z.union([z.string(), z.array(z.object({ type: z.string() }).catchall(z.json()))]),
   name: z.string().optional(),
   tool_calls: z.array(z.json()).optional(),
   tool_call_id: z.string().optional(),

@@ -271,6 +271,36 @@ export class RunService {
     return of.until === undefined ? all : untilTerminal(all, of.until);
   }
 
+  /**
+   * Where a reader begins: after its cursor, or at the start of the current or last run. `nothing` says that there is
+   * nothing newer and nothing runs. Throws `not_found`, `cursor_ahead`.
+   */
+  async attach(
+    ref: ThreadRef,
+    cursor: number | null,
+  ): Promise<{ head: ThreadHead; after: number; nothing: boolean }> {
+    const { checkpointer } = this.#deps;
+    const head = await checkpointer.thread(ref);
+    if (head === null) throw notFound(`there is no thread ${JSON.stringify(ref.threadId)}`);
+    if (cursor !== null && cursor > head.limit) {
+      throw new HoldpointError(
+        "cursor_ahead",
+        `the thread has come to ${head.seq}; the cursor ${cursor} is ahead of it`,
+        { seq: head.seq },
+      );
+    }
+    const run = cursor === null && head.runId !== null ? await checkpointer.run(ref, head.runId) : null;
+    const after = cursor ?? (run === null ? head.seq : run.firstSeq - 1);
+    const quiet = head.status !== "running" && head.status !== "queued";
+    const nothing = quiet && (await checkpointer.log(ref, after, 1)).length === 0;
+    return { head, after, nothing };
+  }
+
+  /** Whether the thread was deleted. */
+  async isGone(ref: ThreadRef): Promise<boolean> {
+    return (await this.#deps.checkpointer.thread(ref)) === null;
+  }
+
   /** Waits for a run, wherever it executes. */
   async outcome(ref: ThreadRef, runId: string, control?: RunControl): Promise<RunResult> {
     const here = control === undefined ? null : await control.ended.catch(() => null);

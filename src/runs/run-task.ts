@@ -181,7 +181,10 @@ function cutShort(
   };
   const onCut = (): void => {
     attempt.abort(control.cut.reason);
-    if (control.lost || !attempt.looked) { abandon(); return; }
+    if (control.lost || !attempt.looked) {
+      abandon();
+      return;
+    }
     timers.push(setTimeout(abandon, ownGrace ?? graceMs));
   };
   if (control.cut.aborted) onCut();

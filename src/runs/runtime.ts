@@ -1,4 +1,5 @@
 import type { Checkpointer } from "../checkpoint/checkpointer.js";
+import { HoldpointError } from "../errors.js";
 import { feedPublisher, Live } from "../events/index.js";
 import type { GraphDefinition, Logger, RunEvent } from "../engine/index.js";
 import { GraphRegistry } from "./graph-registry.js";
@@ -57,13 +58,19 @@ export class Runtime {
     await this.#worker.start();
   }
 
-  get draining(): boolean {
-    return this.#worker.draining;
+  /** Throws `shutting_down`, `database_unavailable`. */
+  async ready(): Promise<void> {
+    if (this.#worker.draining) throw new HoldpointError("shutting_down", "this process is shutting down");
+    await this.checkpointer.ping();
   }
 
-  /** Lets runs come to a place where they can be left, at most for `ms`, and closes the storage. */
-  async drain(ms: number): Promise<void> {
-    await this.#worker.drain(ms);
-    await this.checkpointer.close();
+  /** Takes no more work, and lets runs come to a place where they can be left, at most for `ms`. */
+  drain(ms: number): Promise<void> {
+    return this.#worker.drain(ms);
+  }
+
+  /** After `drain`. */
+  close(): Promise<void> {
+    return this.checkpointer.close();
   }
 }

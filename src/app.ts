@@ -1,0 +1,67 @@
+/** The composition root: the only place of the server that picks adapters and joins parts. */
+import type { Checkpointer } from "./checkpoint/checkpointer.js";
+import type { Settings } from "./config.js";
+import { loadGraphs } from "./graph/index.js";
+import { buildServer } from "./http/index.js";
+import { Runtime, type RuntimeOptions } from "./runs/index.js";
+import type { PinoLogger } from "./telemetry/index.js";
+
+export const VERSION = "0.1.0";
+
+export interface App {
+  readonly runtime: Runtime;
+  readonly server: Awaited<ReturnType<typeof buildServer>>;
+  readonly graphs: readonly string[];
+  /** Refuses new work, lets steps finish for at most `ms`, ends streams, closes the storage. */
+  close(ms: number): Promise<void>;
+}
+
+/** Everything joined and started, but not listening. Throws where a graph does not load or the storage cannot be had. */
+export async function buildApp(
+  settings: Settings,
+  checkpointer: Checkpointer,
+  log: PinoLogger,
+): Promise<App> {
+  const options: Partial<RuntimeOptions> = {
+    leaseMs: settings.HOLDPOINT_LEASE_MS,
+    graceMs: settings.HOLDPOINT_GRACE_MS,
+    pollMs: settings.HOLDPOINT_POLL_MS,
+    stopWaitMs: settings.HOLDPOINT_STOP_WAIT_MS,
+    concurrency: settings.HOLDPOINT_CONCURRENCY,
+    ...(settings.HOLDPOINT_HEARTBEAT_MS === undefined
+      ? {}
+      : { heartbeatMs: settings.HOLDPOINT_HEARTBEAT_MS }),
+  };
+  const runtime = new Runtime({ checkpointer, log, options });
+  const loaded = await loadGraphs(settings.HOLDPOINT_GRAPHS);
+  for (const { name, graph, file } of loaded) {
+    const { setAside } = graph.bind(runtime, name);
+    if (setAside)
+      log.warn(
+        { graph: name, file },
+        "the checkpointer given to compile() is set aside: graphs of a server use the server's",
+      );
+  }
+  const server = await buildServer(
+    runtime,
+    {
+      corsOrigins: settings.HOLDPOINT_CORS_ORIGINS,
+      bodyLimit: settings.HOLDPOINT_BODY_LIMIT,
+      sseHeartbeatMs: settings.HOLDPOINT_SSE_HEARTBEAT_MS,
+      sseRetryMs: settings.HOLDPOINT_SSE_RETRY_MS,
+      version: VERSION,
+    },
+    log,
+  );
+  await runtime.start();
+  return {
+    runtime,
+    server,
+    graphs: loaded.map(({ name }) => name),
+    async close(ms) {
+      await runtime.drain(ms);
+      await server.close();
+      await runtime.close();
+    },
+  };
+}

@@ -1,0 +1,24 @@
+import { envExample } from "../config.js";
+import { openapi } from "./openapi.js";
+import { serve } from "./serve.js";
+import { UsageError } from "./usage-error.js";
+
+export { UsageError };
+
+export const help = `holdpoint runs agent graphs over HTTP and SSE, and holds them where a person must sign off.
+
+Usage: holdpoint <command> [options]
+
+Commands:
+  serve        start the server ("holdpoint serve --help" lists its settings)
+  openapi      print the API description
+  env-example  print every setting with its default
+  help         print this`;
+
+/** Each takes the arguments behind its name. */
+export const commands: Readonly<Record<string, (args: readonly string[]) => Promise<void> | void>> = {
+  serve,
+  openapi,
+  "env-example": () => console.log(envExample()),
+  help: () => console.log(help),
+};

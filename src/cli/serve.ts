@@ -1,0 +1,115 @@
+import { parseArgs } from "node:util";
+import { buildApp, type App } from "../app.js";
+import { InMemoryCheckpointer } from "../checkpoint/memory/index.js";
+import type { Checkpointer } from "../checkpoint/checkpointer.js";
+import { FLAGS, readSettings, settingsHelp, type Settings } from "../config.js";
+import { didYouMean } from "../lib/nearest.js";
+import { isLoopback } from "../lib/loopback.js";
+import { currentRun } from "../runs/index.js";
+import { createLogger, type PinoLogger } from "../telemetry/index.js";
+import { UsageError } from "./usage-error.js";
+
+const usage = (): string => `Starts the server.
+
+Usage: holdpoint serve [options]
+
+Each option is also an environment variable (a .env file is read unless NODE_ENV is "production"):
+${settingsHelp()}
+
+A first Ctrl-C (SIGINT, SIGTERM) lets steps finish and hands runs over; a second one exits at once.`;
+
+/** `holdpoint serve`: settings, storage, graphs, then listen; ends by signal. */
+export async function serve(args: readonly string[]): Promise<void> {
+  const flags = parseFlags(args);
+  if (flags === null) return console.log(usage());
+  const settings = readSettings(flags);
+  const interactive = process.stdout.isTTY;
+  const log = createLogger(settings.LOG_LEVEL, interactive);
+  if (!isLoopback(settings.HOST) && !settings.HOLDPOINT_OPEN) {
+    throw new UsageError(
+      `HOST=${settings.HOST} is not a loopback address, and there are no credentials: anybody who reaches it could approve. Keep HOST at 127.0.0.1, or set HOLDPOINT_OPEN=1 if something in front keeps guard.`,
+    );
+  }
+  const checkpointer = pickCheckpointer(settings);
+  process.on("unhandledRejection", (error) =>
+    log.error({ err: error, ...currentRun() }, "node code let a rejection fall; the run goes on"),
+  );
+
+  const app = await buildApp(settings, checkpointer, log);
+  const url = await listen(app, settings);
+  onSignals(app, settings, log);
+  announce(app, url, log, interactive);
+}
+
+function pickCheckpointer(_settings: Settings): Checkpointer {
+  return new InMemoryCheckpointer();
+}
+
+async function listen(app: App, settings: Settings): Promise<string> {
+  try {
+    const url = await app.server.listen({ host: settings.HOST, port: settings.PORT });
+    return url.replace("[::1]", "localhost");
+  } catch (error) {
+    await app.close(0);
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === "EADDRINUSE")
+      throw new UsageError(
+        `Port ${settings.PORT} of ${settings.HOST} is in use, maybe by another Holdpoint. Stop that, or choose another with PORT=3001 (PORT=0 picks a free one).`,
+      );
+    if (code === "EACCES" || code === "EADDRNOTAVAIL")
+      throw new UsageError(
+        `Cannot listen on ${settings.HOST}:${settings.PORT}: ${(error as Error).message}.`,
+      );
+    throw error;
+  }
+}
+
+/** A first signal drains and ends with 0, a second one ends at once. */
+function onSignals(app: App, settings: Settings, log: PinoLogger): void {
+  let closing = false;
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.on(signal, () => {
+      if (closing) process.exit(1);
+      closing = true;
+      log.info({ signal }, "shutting down: steps may finish, runs are handed over");
+      app.close(settings.HOLDPOINT_DRAIN_MS).then(
+        () => process.exit(0),
+        (error: unknown) => {
+          log.error({ err: error }, "the shutdown failed");
+          process.exit(1);
+        },
+      );
+    });
+  }
+}
+
+function announce(app: App, url: string, log: PinoLogger, interactive: boolean): void {
+  const database = app.runtime.checkpointer.describe;
+  const first = app.graphs.includes("approval") ? "approval" : (app.graphs[0] ?? "");
+  if (interactive) {
+    console.log(`
+  Holdpoint listens on ${url}
+  database  ${database}
+  graphs    ${app.graphs.join(", ")}
+  try       curl ${url}/threads/t1/run -d '{"graph":"${first}","input":{"messages":["Delete all production data"]}}'
+`);
+  }
+  log.info({ event: "listening", url, database, graphs: app.graphs }, "Holdpoint listens");
+}
+
+function parseFlags(args: readonly string[]): Record<string, string> | null {
+  const options = Object.fromEntries([...FLAGS.keys()].map((flag) => [flag, { type: "string" as const }]));
+  try {
+    const { values } = parseArgs({
+      args: [...args],
+      options: { ...options, help: { type: "boolean", short: "h" } },
+      strict: true,
+    });
+    const { help, ...flags } = values;
+    return help === true ? null : (flags as Record<string, string>);
+  } catch (error) {
+    const unknown = /'--([^']+)'/.exec((error as Error).message)?.[1];
+    const hint = unknown === undefined ? "" : didYouMean(unknown, FLAGS.keys());
+    throw new UsageError(`${(error as Error).message}${hint} Run "holdpoint serve --help" for the list.`);
+  }
+}

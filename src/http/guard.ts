@@ -1,0 +1,33 @@
+import type { FastifyInstance } from "fastify";
+import { HoldpointError } from "../errors.js";
+import { isLoopback } from "../lib/loopback.js";
+
+/**
+ * Who may call at all, before anything is read. A page of another origin must not reach a server that trusts its network,
+ * nor a name that an attacker points at it (DNS rebinding).
+ */
+export function registerGuard(app: FastifyInstance, allowedOrigins: readonly string[]): void {
+  app.addHook("onRequest", (request, _reply, done) => {
+    const { origin, host = "" } = request.headers;
+    if (!isLoopback(host.replace(/:\d+$/, ""))) {
+      return done(
+        new HoldpointError(
+          "host_not_allowed",
+          `this server answers to loopback names only, not to ${JSON.stringify(host)}; call it as 127.0.0.1 or localhost`,
+        ),
+      );
+    }
+    if (origin !== undefined && !allowedOrigins.includes(origin) && !isOwn(origin, host)) {
+      return done(
+        new HoldpointError(
+          "origin_not_allowed",
+          `pages of ${JSON.stringify(origin)} may not call this server; HOLDPOINT_CORS_ORIGINS lists those that may`,
+        ),
+      );
+    }
+    done();
+  });
+}
+
+const isOwn = (origin: string, host: string): boolean =>
+  origin === `http://${host}` || origin === `https://${host}`;

@@ -1,0 +1,89 @@
+import type {
+  FastifyBaseLogger,
+  FastifyInstance,
+  RawReplyDefaultExpression,
+  RawRequestDefaultExpression,
+  RawServerDefault,
+} from "fastify";
+import type { ZodTypeProvider } from "fastify-type-provider-zod";
+import type { ThreadRef } from "../checkpoint/checkpointer.js";
+import { HoldpointError } from "../errors.js";
+import { THREAD_ID } from "../graph/index.js";
+import type { Runtime } from "../runs/index.js";
+import type { ConfigBody, PageQuery } from "./schemas/bodies.js";
+import { problemModel } from "./schemas/models.js";
+import type { SseOptions } from "./sse/respond.js";
+
+/** What every route has: the run manager, and how streams are sent. */
+export interface RouteContext {
+  readonly runtime: Runtime;
+  readonly sse: SseOptions;
+}
+
+/** A Fastify whose schemas are zod's. */
+export type App = FastifyInstance<
+  RawServerDefault,
+  RawRequestDefaultExpression,
+  RawReplyDefaultExpression,
+  FastifyBaseLogger,
+  ZodTypeProvider
+>;
+
+/** What a caller must be allowed to do; `public` is written out. Scopes are those of the contract. */
+export type Permission = "public" | "read" | "run" | "decide" | "control";
+
+declare module "fastify" {
+  interface FastifyContextConfig {
+    permission?: Permission;
+  }
+}
+
+/** Without credentials there is one tenant, and everybody is `anonymous`. */
+export const TENANT = "default";
+export const ANONYMOUS = "anonymous";
+
+/** Throws `invalid_thread_id`. */
+export function threadRef(id: string): ThreadRef {
+  if (!THREAD_ID.test(id)) {
+    const shown =
+      id.length > 60 ? `${JSON.stringify(id.slice(0, 60))}… (${id.length} characters)` : JSON.stringify(id);
+    throw new HoldpointError(
+      "invalid_thread_id",
+      `${shown} is no thread id: it has 1 to 128 characters of A-Z a-z 0-9 . _ : -`,
+    );
+  }
+  return { tenant: TENANT, threadId: id };
+}
+
+export const pageOf = ({ limit, cursor }: PageQuery): { limit: number; cursor: string | null } => ({
+  limit,
+  cursor: cursor ?? null,
+});
+
+export function runConfig(config: ConfigBody | undefined) {
+  return {
+    recursionLimit: config?.recursion_limit,
+    interruptBefore: config?.interrupt_before,
+    interruptAfter: config?.interrupt_after,
+    metadata: config?.metadata,
+  };
+}
+
+/** The problems that a route may answer with, for its description. */
+export function problems(...statuses: number[]): Record<number, unknown> {
+  return Object.fromEntries(
+    statuses.map((status) => [
+      status,
+      {
+        description: "Problem details (RFC 9457)",
+        content: { "application/problem+json": { schema: problemModel } },
+      },
+    ]),
+  );
+}
+
+/** Refuses what the contract has and this release has not, rather than ignoring it. */
+export function notSupported(path: string, what: string): HoldpointError {
+  const message = `${what} is not supported by this release yet`;
+  return new HoldpointError("not_supported", `${path}: ${message}`, { errors: [{ path, message }] });
+}

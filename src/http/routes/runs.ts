@@ -1,0 +1,204 @@
+import type { FastifyReply, FastifyRequest } from "fastify";
+import type { RunHandle, Waiting } from "../../runs/index.js";
+import {
+  ANONYMOUS,
+  notSupported,
+  problems,
+  runConfig,
+  threadRef,
+  type App,
+  type RouteContext,
+} from "../route-context.js";
+import {
+  decisionBody,
+  interruptParams,
+  resumeBody,
+  runBody,
+  stopBody,
+  threadParams,
+  type DecisionBody,
+  type ResumeBody,
+  type RunBody,
+} from "../schemas/bodies.js";
+import { eventModel, runResultModel, stopReceiptModel } from "../schemas/models.js";
+import { respondWithEvents } from "../sse/respond.js";
+import { wireReceipt, wireResult } from "../wire.js";
+
+const result = {
+  description: "The run's result",
+  content: { "application/json": { schema: runResultModel } },
+};
+export const eventStream = {
+  description: "The events, one a frame",
+  content: { "text/event-stream": { schema: eventModel } },
+};
+const resultOrStream = {
+  description: "The run's result, or its events if `Accept: text/event-stream`",
+  content: { ...result.content, ...eventStream.content },
+};
+
+/** Start, resume, decide, stop. */
+export function runRoutes(app: App, { runtime, sse }: RouteContext): void {
+  app.post(
+    "/threads/:id/run",
+    {
+      config: { permission: "run" },
+      schema: {
+        summary: "Start a run and wait for it",
+        tags: ["runs"],
+        params: threadParams,
+        body: runBody,
+        response: { 200: result, ...problems(400, 404, 409, 413, 422, 503) },
+      },
+    },
+    async (request) =>
+      wireResult(await (await runtime.runs.start(startRequest(request.params.id, request.body))).outcome()),
+  );
+
+  app.post(
+    "/threads/:id/stream",
+    {
+      config: { permission: "run" },
+      schema: {
+        summary: "Start a run and stream it",
+        tags: ["runs"],
+        params: threadParams,
+        body: runBody,
+        response: { 200: eventStream, ...problems(400, 404, 409, 413, 422, 503) },
+      },
+    },
+    async (request, reply) =>
+      streamRun(reply, await runtime.runs.start(startRequest(request.params.id, request.body))),
+  );
+
+  app.post(
+    "/threads/:id/resume",
+    {
+      config: { permission: "decide" },
+      schema: {
+        summary: "Answer interrupts, or continue a stopped or failed thread",
+        tags: ["decisions"],
+        params: threadParams,
+        body: resumeBody,
+        response: { 200: resultOrStream, 202: result, ...problems(400, 403, 404, 409, 410, 413, 422, 503) },
+      },
+    },
+    async (request, reply) => {
+      const resumed = await runtime.runs.resume(resumeRequest(request.params.id, request.body));
+      return answer(request, reply, resumed);
+    },
+  );
+
+  app.post(
+    "/interrupts/:id/decision",
+    {
+      config: { permission: "decide" },
+      schema: {
+        summary: "Answer one interrupt by its id",
+        tags: ["decisions"],
+        params: interruptParams,
+        body: decisionBody,
+        response: { 200: resultOrStream, 202: result, ...problems(400, 403, 404, 409, 410, 413, 422, 503) },
+      },
+    },
+    async (request, reply) => {
+      const interrupt = await runtime.threads.interrupt(threadRef("-").tenant, request.params.id);
+      const resumed = await runtime.runs.resume(
+        resumeRequest(interrupt.threadId, { ...request.body, interrupt_id: interrupt.id }),
+      );
+      return answer(request, reply, resumed);
+    },
+  );
+
+  app.post(
+    "/threads/:id/stop",
+    {
+      config: { permission: "control" },
+      schema: {
+        summary: "End the current run",
+        tags: ["runs"],
+        params: threadParams,
+        body: stopBody,
+        response: {
+          200: {
+            description: "What the stop met and did",
+            content: { "application/json": { schema: stopReceiptModel } },
+          },
+          ...problems(400, 404, 422, 503),
+        },
+      },
+    },
+    async (request) => {
+      const { mode, reason } = request.body;
+      return wireReceipt(
+        await runtime.runs.stop(threadRef(request.params.id), {
+          mode,
+          by: ANONYMOUS,
+          ...(reason === undefined ? {} : { reason }),
+        }),
+      );
+    },
+  );
+
+  function streamRun(reply: FastifyReply, handle: RunHandle): Promise<void> {
+    const contentLocation = `/threads/${handle.threadId}/runs/${handle.runId}`;
+    return respondWithEvents(reply, { events: handle.events, contentLocation }, sse);
+  }
+
+  async function answer(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    resumed: RunHandle | Waiting,
+  ): Promise<ReturnType<typeof wireResult> | undefined> {
+    if (resumed.kind === "waiting") {
+      void reply.code(202);
+      return wireResult(resumed.result);
+    }
+    if (!(request.headers.accept ?? "").includes("text/event-stream"))
+      return wireResult(await resumed.outcome());
+    await streamRun(reply, resumed);
+    return undefined;
+  }
+}
+
+function startRequest(threadId: string, body: RunBody) {
+  if (body.on_busy !== "reject") throw notSupported("on_busy", `"${body.on_busy}"`);
+  if (body.on_disconnect !== "continue") throw notSupported("on_disconnect", `"${body.on_disconnect}"`);
+  const { messages, context_summary: contextSummary, ...fields } = body.input ?? {};
+  return {
+    ref: threadRef(threadId),
+    graph: body.graph,
+    input: { messages, fields: withSummary(fields, contextSummary) },
+    config: runConfig(body.config),
+  };
+}
+
+function resumeRequest(threadId: string, body: ResumeBody | (DecisionBody & { interrupt_id: string })) {
+  if ("goto" in body && body.goto !== undefined && body.goto !== null) throw notSupported("goto", "goto");
+  const one = (said: DecisionBody & { interrupt_id?: string | undefined }) => ({
+    interruptId: said.interrupt_id,
+    decision: said.decision,
+    reason: said.reason,
+    data: said.data,
+    state: said.state === undefined ? undefined : stateFields(said.state),
+    messages: said.messages,
+  });
+  return {
+    ref: threadRef(threadId),
+    ...one(body),
+    answers: "answers" in body ? body.answers?.map(one) : undefined,
+    config: runConfig(body.config),
+    by: ANONYMOUS,
+  };
+}
+
+/** The state's fields as the library names them. */
+export function stateFields({
+  context_summary: contextSummary,
+  ...fields
+}: Record<string, unknown>): Record<string, unknown> {
+  return withSummary(fields, contextSummary);
+}
+
+const withSummary = (fields: Record<string, unknown>, contextSummary: unknown): Record<string, unknown> =>
+  contextSummary === undefined ? fields : { ...fields, contextSummary };

@@ -1,0 +1,88 @@
+import { z } from "zod";
+import { problems, type App, type RouteContext } from "../route-context.js";
+
+const status = z.object({ status: z.string() });
+const ready = z.object({ status: z.string(), database: z.string(), graphs: z.array(z.string()) });
+const json = <T extends z.ZodType>(description: string, schema: T) => ({
+  description,
+  content: { "application/json": { schema } },
+});
+
+/** Whether the server lives, whether it can work, and what it offers. */
+export function serviceRoutes(app: App, { runtime }: RouteContext, openapi: () => string): void {
+  app.get(
+    "/",
+    {
+      config: { permission: "public" },
+      schema: {
+        summary: "Where to go from here",
+        tags: ["service"],
+        response: {
+          200: json(
+            "Links",
+            z.object({
+              name: z.string(),
+              graphs: z.array(z.string()),
+              links: z.record(z.string(), z.string()),
+            }),
+          ),
+        },
+      },
+    },
+    () => ({
+      name: "holdpoint",
+      graphs: runtime.graphs.names(),
+      links: {
+        graphs: "/graphs",
+        threads: "/threads",
+        inbox: "/interrupts",
+        api: "/openapi.yaml",
+        health: "/healthz",
+        readiness: "/readyz",
+      },
+    }),
+  );
+
+  app.get(
+    "/healthz",
+    {
+      config: { permission: "public" },
+      schema: { summary: "Liveness", tags: ["service"], response: { 200: json("It lives", status) } },
+    },
+    () => ({ status: "ok" }),
+  );
+
+  app.get(
+    "/readyz",
+    {
+      config: { permission: "public" },
+      schema: {
+        summary: "Readiness",
+        tags: ["service"],
+        response: { 200: json("It can work", ready), ...problems(503) },
+      },
+    },
+    async () => {
+      await runtime.ready();
+      return { status: "ready", database: runtime.checkpointer.describe, graphs: runtime.graphs.names() };
+    },
+  );
+
+  app.get(
+    "/openapi.yaml",
+    {
+      config: { permission: "public" },
+      schema: {
+        summary: "This description",
+        tags: ["service"],
+        response: {
+          200: { description: "OpenAPI 3.1", content: { "application/yaml": { schema: z.string() } } },
+        },
+      },
+    },
+    (_request, reply) => {
+      void reply.type("application/yaml; charset=utf-8").serializer(String);
+      return openapi();
+    },
+  );
+}

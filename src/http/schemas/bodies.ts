@@ -1,0 +1,87 @@
+/** What clients send. Unknown keys are refused, so that a typo is never silently ignored. */
+import { z } from "zod";
+import { DECISIONS, INTERRUPT_STATUSES, THREAD_STATUSES } from "../../engine/index.js";
+import { newMessageSchema } from "../../runs/index.js";
+
+const message = z.union([z.string(), newMessageSchema], {
+  error: "a message is a string or { role, content, … }",
+});
+const messages = z.array(message);
+const fields = z.record(z.string(), z.unknown());
+const names = z.union([z.array(z.string()), z.literal("*")], { error: 'a list of node names, or "*"' });
+
+const config = z.strictObject({
+  recursion_limit: z.number().int().min(1).max(100_000).optional(),
+  interrupt_before: names.optional(),
+  interrupt_after: names.optional(),
+  metadata: fields.optional(),
+});
+export type ConfigBody = z.output<typeof config>;
+
+export const runBody = z.strictObject({
+  graph: z.string().optional(),
+  input: z.looseObject({ messages: messages.optional() }).optional(),
+  config: config.optional(),
+  on_busy: z.enum(["reject", "enqueue", "stop"]).default("reject"),
+  on_disconnect: z.enum(["continue", "stop"]).default("continue"),
+});
+export type RunBody = z.output<typeof runBody>;
+
+const said = {
+  decision: z.enum(DECISIONS).optional(),
+  reason: z.string().optional(),
+  data: z.unknown().optional(),
+  state: fields.optional(),
+  messages: messages.optional(),
+};
+export const resumeBody = z.strictObject({
+  interrupt_id: z.string().optional(),
+  ...said,
+  answers: z.array(z.strictObject({ interrupt_id: z.string(), ...said })).optional(),
+  goto: z.union([z.string(), z.array(z.string()), z.null()]).optional(),
+  config: config.optional(),
+});
+export type ResumeBody = z.output<typeof resumeBody>;
+
+export const decisionBody = z.strictObject({ ...said, config: config.optional() });
+export type DecisionBody = z.output<typeof decisionBody>;
+
+export const stopBody = z.strictObject({
+  mode: z.enum(["now", "after_step"]).default("now"),
+  reason: z.string().optional(),
+});
+export const threadBody = z.strictObject({
+  thread_id: z.string().optional(),
+  graph: z.string().optional(),
+  metadata: fields.optional(),
+});
+export const patchBody = z.strictObject({ state: fields.optional(), messages: messages.optional() });
+
+const page = {
+  limit: z.coerce.number<string>().int().min(1).max(200).default(50),
+  cursor: z.string().optional(),
+};
+export const pageQuery = z.strictObject(page);
+export type PageQuery = z.output<typeof pageQuery>;
+export const threadsQuery = z.strictObject({
+  ...page,
+  status: z.enum([...THREAD_STATUSES, "interrupted"]).optional(),
+  graph: z.string().optional(),
+});
+export const interruptsQuery = z.strictObject({
+  ...page,
+  status: z.enum(INTERRUPT_STATUSES).default("open"),
+  graph: z.string().optional(),
+});
+export const stateQuery = z.strictObject({ checkpoint: z.string().optional() });
+export const streamQuery = z.strictObject({
+  after: z.string().optional(),
+  follow: z.enum(["true", "false"]).optional(),
+});
+
+export const threadParams = z.object({
+  id: z.string().describe("1 to 128 characters of A-Z a-z 0-9 . _ : -"),
+});
+export const runParams = z.object({ id: z.string(), run_id: z.string() });
+export const interruptParams = z.object({ id: z.string() });
+export const graphParams = z.object({ name: z.string() });

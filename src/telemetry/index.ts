@@ -1,0 +1,1 @@
+export { createLogger, type PinoLogger } from "./logger.js";
