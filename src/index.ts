@@ -1,5 +1,6 @@
 /** Holdpoint as a library. Everything here is public; nothing else is. */
 export { InMemoryCheckpointer } from "./checkpoint/memory/index.js";
+export { PgCheckpointer, type PgCheckpointerOptions } from "./checkpoint/postgres/index.js";
 export type { Checkpointer } from "./checkpoint/checkpointer.js";
 export {
   Command,

@@ -202,7 +202,7 @@ export interface Loaded {
   readonly head: ThreadHead;
   readonly snapshot: Snapshot;
   readonly run: RunRecord | null;
-  /** The newest interrupt of each key of the tasks that are next, and all open ones; oldest first. */
+  /** The newest interrupt of each key of the tasks that are next; oldest first. */
   readonly interrupts: readonly Interrupt[];
   /** `once` results of the tasks that are next, by task id and key. */
   readonly records: readonly TaskRecord[];
@@ -358,4 +358,4 @@ export interface Checkpointer {
 }
 
 /** A cursor of a list: opaque to clients, checked here. Throws `bad_cursor`. */
-export { decodeCursor, encodeCursor } from "./cursor.js";
+export { decodeCursor, encodeCursor, type CursorPart } from "./cursor.js";

@@ -1,6 +1,6 @@
 import { parseArgs } from "node:util";
 import { buildApp, type App } from "../app.js";
-import { InMemoryCheckpointer } from "../checkpoint/memory/index.js";
+import { PgCheckpointer } from "../checkpoint/postgres/index.js";
 import type { Checkpointer } from "../checkpoint/checkpointer.js";
 import { FLAGS, readSettings, settingsHelp, type Settings } from "../config.js";
 import { didYouMean } from "../lib/nearest.js";
@@ -30,7 +30,7 @@ export async function serve(args: readonly string[]): Promise<void> {
       `HOST=${settings.HOST} is not a loopback address, and there are no credentials: anybody who reaches it could approve. Keep HOST at 127.0.0.1, or set HOLDPOINT_OPEN=1 if something in front keeps guard.`,
     );
   }
-  const checkpointer = pickCheckpointer(settings);
+  const checkpointer = pickCheckpointer(settings, log);
   process.on("unhandledRejection", (error) =>
     log.error({ err: error, ...currentRun() }, "node code let a rejection fall; the run goes on"),
   );
@@ -41,8 +41,12 @@ export async function serve(args: readonly string[]): Promise<void> {
   announce(app, url, log, interactive);
 }
 
-function pickCheckpointer(_settings: Settings): Checkpointer {
-  return new InMemoryCheckpointer();
+function pickCheckpointer(settings: Settings, log: PinoLogger): Checkpointer {
+  const { DATABASE_URL: url, HOLDPOINT_DATABASE_WAIT_MS: waitMs, HOLDPOINT_DATA_DIR: dataDir } = settings;
+  if (url !== undefined) {
+    return new PgCheckpointer({ url, waitMs, onWait: (message) => log.warn({ event: "waiting" }, `waiting for the database: ${message}`) });
+  }
+  return new PgCheckpointer({ dataDir, onFirstStart: () => log.info({ event: "preparing", data_dir: dataDir }, "preparing the embedded database (first start only, a few seconds)") });
 }
 
 async function listen(app: App, settings: Settings): Promise<string> {

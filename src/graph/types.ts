@@ -56,7 +56,7 @@ export type NodeFunction<S extends StateSchema> = (state: StateOf<S>, ctx: NodeC
 
 /** Refuses keys that the schema does not have, which assignment alone would let pass beside a known one. */
 type Strict<S extends StateSchema, V> = V extends
-  string | null | undefined | readonly unknown[] | NodeStateBase | Command<never>
+  string | null | undefined | readonly unknown[] | NodeStateBase | Command<unknown>
   ? V
   : V extends { readonly role: unknown; readonly content: unknown }
     ? V

@@ -44,7 +44,6 @@ export async function buildServer(
     bodyLimit: options.bodyLimit,
     // Open streams would keep a closing server alive for ever.
     forceCloseConnections: true,
-    disableRequestLogging: true,
     routerOptions: { maxParamLength: 100_000 },
     // A path that cannot be decoded never reaches a route.
     frameworkErrors: (_error, request, reply) => {

@@ -77,7 +77,9 @@ export function applyWrite(thread: StoredThread, write: Write): void {
       decidedAt: decided.at,
     });
   }
-  for (const { id, message, data } of write.retext) replaceInterrupt(thread, id, { message, data });
+  for (const { id, message, data } of write.retext) {
+    if (thread.interrupts.some((each) => each.id === id && each.status === "open")) replaceInterrupt(thread, id, { message, data });
+  }
   thread.head = {
     ...head,
     ...write.head,

@@ -3,7 +3,9 @@ import { applyOps, type Interrupt, type Message, type Snapshot } from "../../eng
 import {
   decodeCursor,
   encodeCursor,
+  type CursorPart,
   type Checkpointer,
+  type CheckpointRecord,
   type Claim,
   type DecisionRecord,
   type Owned,
@@ -18,7 +20,7 @@ import {
   type Written,
 } from "../checkpointer.js";
 import { applyWrite, newThread } from "./apply-write.js";
-import type { StoredThread, Tombstone } from "./stored-thread.js";
+import type { StoredEntry, StoredThread, Tombstone } from "./stored-thread.js";
 
 const keyOf = (ref: ThreadRef): string => JSON.stringify([ref.tenant, ref.threadId]);
 
@@ -30,7 +32,7 @@ export class InMemoryCheckpointer implements Checkpointer {
   readonly describe = "memory";
   readonly #threads = new Map<string, StoredThread>();
   readonly #tombstones = new Map<string, Tombstone>();
-  readonly #workers = new Map<string, number>();
+  readonly #workers = new Map<string, { at: number; leaseMs: number }>();
 
   async open(): Promise<void> {
     // Nothing to prepare.
@@ -57,7 +59,7 @@ export class InMemoryCheckpointer implements Checkpointer {
         position: thread.position,
       },
       run: thread.head.runId === null ? null : (thread.runs.get(thread.head.runId) ?? null),
-      interrupts: thread.interrupts.filter((row) => row.status === "open" || tasks.has(row.taskId)),
+      interrupts: newestOfEachKey(thread.interrupts.filter((row) => tasks.has(row.taskId))),
       records: [...thread.records.values()].filter((record) => tasks.has(record.taskId)),
       sinceValues: thread.sinceValues,
     };
@@ -83,14 +85,14 @@ export class InMemoryCheckpointer implements Checkpointer {
     );
     const messages: Message[] = [];
     for (const row of thread.messages) if (row.seq <= found.seq) messages[row.pos] = row.message;
-    const { ops: _ops, values: _values, position, ...record } = found;
-    return { record, snapshot: { step: record.step, values, messages, position } };
+    return { record: recordOf(found), snapshot: { step: found.step, values, messages, position: found.position } };
   }
 
   async write(write: Parameters<Checkpointer["write"]>[0]): Promise<Written> {
     const key = keyOf(write.ref);
     let thread = this.#threads.get(key);
     if (write.create !== undefined) {
+      if (write.decide.length > 0) return { outcome: "moved" };
       const buried = this.#tombstones.get(key);
       if (thread !== undefined || write.guard.from !== (buried?.seq ?? 0)) return { outcome: "moved" };
       thread = newThread(write.ref, write, buried?.seq ?? 0, buried?.epoch ?? 0);
@@ -147,7 +149,7 @@ export class InMemoryCheckpointer implements Checkpointer {
   }
 
   async beat(worker: WorkerInfo): Promise<readonly Owned[]> {
-    this.#workers.set(worker.id, Date.now());
+    this.#workers.set(worker.id, { at: Date.now(), leaseMs: worker.leaseMs });
     return [...this.#threads.values()].flatMap(({ head, worker: owner, runs }) =>
       owner === worker.id && head.status === "running" && head.runId !== null
         ? [
@@ -165,7 +167,7 @@ export class InMemoryCheckpointer implements Checkpointer {
   async claim(worker: WorkerInfo, graphs: readonly string[], limit: number): Promise<readonly Claim[]> {
     const dead = new Set(
       [...this.#workers]
-        .filter(([id, at]) => id !== worker.id && at < Date.now() - worker.leaseMs)
+        .filter(([id, { at, leaseMs }]) => id !== worker.id && at < Date.now() - leaseMs)
         .map(([id]) => id),
     );
     const claims: Claim[] = [];
@@ -203,7 +205,7 @@ export class InMemoryCheckpointer implements Checkpointer {
     const entries = this.#threads.get(keyOf(ref))?.entries ?? [];
     let first = entries.length;
     while (first > 0 && (entries[first - 1]?.seq ?? 0) > after) first--;
-    return entries.slice(first, first + limit);
+    return entries.slice(first, first + limit).map(({ seq, runId, checkpointId, events, messages }) => ({ seq, runId, checkpointId, events, messages }));
   }
 
   async thread(ref: ThreadRef): Promise<ThreadHead | null> {
@@ -223,7 +225,7 @@ export class InMemoryCheckpointer implements Checkpointer {
           (filter.statuses === null || filter.statuses.includes(head.status)) &&
           (filter.graph === null || head.graph === filter.graph),
       );
-    return paginate(heads, page, -1, ["string", "string"], (head) => [head.createdAt, head.threadId]);
+    return paginate(heads, page, -1, ["time", "string"], (head) => [head.createdAt, head.threadId]);
   }
 
   async run(ref: ThreadRef, runId: string): Promise<RunRecord | null> {
@@ -235,7 +237,7 @@ export class InMemoryCheckpointer implements Checkpointer {
       [...(this.#threads.get(keyOf(ref))?.runs.values() ?? [])],
       page,
       -1,
-      ["number"],
+      ["integer"],
       (run) => [run.firstSeq],
     );
   }
@@ -246,7 +248,7 @@ export class InMemoryCheckpointer implements Checkpointer {
       context.map((message, pos) => ({ message, pos })),
       page,
       1,
-      ["number"],
+      ["integer"],
       ({ pos }) => [pos],
     );
     return { items: found.items.map(({ message }) => message), next: found.next };
@@ -274,7 +276,7 @@ export class InMemoryCheckpointer implements Checkpointer {
         (filter.graph === null || interrupt.graph === filter.graph) &&
         (filter.threadId === null || interrupt.threadId === filter.threadId),
     );
-    return paginate(found, page, -1, ["string", "string"], (interrupt) => [
+    return paginate(found, page, -1, ["time", "string"], (interrupt) => [
       interrupt.createdAt,
       interrupt.id,
     ]);
@@ -285,8 +287,8 @@ export class InMemoryCheckpointer implements Checkpointer {
   }
 
   async checkpoints(ref: ThreadRef, page: PageRequest): ReturnType<Checkpointer["checkpoints"]> {
-    const records = (this.#threads.get(keyOf(ref))?.entries ?? []).flatMap((entry) => entry.checkpoint ?? []);
-    return paginate(records, page, -1, ["number"], (record) => [record.seq]);
+    const records = (this.#threads.get(keyOf(ref))?.entries ?? []).flatMap((entry) => (entry.checkpoint === null ? [] : [recordOf(entry.checkpoint)]));
+    return paginate(records, page, -1, ["integer"], (record) => [record.seq]);
   }
 
   async decisionRecords(ref: ThreadRef): Promise<readonly DecisionRecord[]> {
@@ -314,6 +316,16 @@ export class InMemoryCheckpointer implements Checkpointer {
 }
 
 const refOf = ({ tenant, threadId }: ThreadRef): ThreadRef => ({ tenant, threadId });
+
+/** What is told of a checkpoint, without how it is kept. */
+function recordOf({ ops: _ops, values: _values, position: _position, ...record }: NonNullable<StoredEntry["checkpoint"]>): CheckpointRecord {
+  return record;
+}
+
+function newestOfEachKey(interrupts: readonly Interrupt[]): Interrupt[] {
+  const newest = new Map(interrupts.map((interrupt) => [JSON.stringify([interrupt.taskId, interrupt.key]), interrupt]));
+  return interrupts.filter((interrupt) => [...newest.values()].includes(interrupt));
+}
 
 /** Why a write is refused, or null. The guards of the port, in their order. */
 function refusal(thread: StoredThread, write: Parameters<Checkpointer["write"]>[0]): Written | null {
@@ -343,7 +355,7 @@ function paginate<T>(
   items: T[],
   page: PageRequest,
   direction: 1 | -1,
-  shape: readonly ("string" | "number")[],
+  shape: readonly CursorPart[],
   sortKey: (item: T) => (string | number)[],
 ): Page<T> {
   const compare = (a: (string | number)[], b: (string | number)[]): number => {

@@ -1,0 +1,3 @@
+export type { Database } from "./database.js";
+export { PgCheckpointer, type PgCheckpointerOptions } from "./pg-checkpointer.js";
+export { PgliteDatabase } from "./pglite-database.js";

@@ -1,0 +1,194 @@
+/**
+ * The port on PostgreSQL, by `pg` or the embedded database: the same SQL, the same migrations. Writes are functions of the
+ * database (migrations/0002): one round trip, and each of their statements sees what was committed before it.
+ */
+import type { Message } from "../../engine/index.js";
+import type { Checkpointer, Claim, LogEntry, Owned, RunRecord, StopOutcome, StopRequest, TaskRecord, ThreadRef, WorkerInfo, Write, Written } from "../checkpointer.js";
+import type { Database } from "./database.js";
+import { migrate } from "./migrate.js";
+import { PgDatabase, type PgOptions } from "./pg-database.js";
+import { PgliteDatabase, type PgliteOptions } from "./pglite-database.js";
+import { eventsOf, interruptOf, messageOf, runOf, type InterruptRow, type LogRow, type MessageRow, type RunRow } from "./rows.js";
+import * as lists from "./sql/lists.js";
+import { load, loadAt, thread, tombstoneSeq } from "./sql/load.js";
+import { write } from "./sql/write.js";
+
+export type PgCheckpointerOptions = { readonly database: Database } | ({ readonly url: string } & Partial<PgOptions>) | PgliteOptions;
+
+export class PgCheckpointer implements Checkpointer {
+  readonly #db: Database;
+  #opened: Promise<void> | null = null;
+
+  /** A connection string, the data directory of an embedded database, or a database of one's own. Connects in `open`. */
+  constructor(options: string | PgCheckpointerOptions) {
+    const of = typeof options === "string" ? { url: options } : options;
+    if ("database" in of) this.#db = of.database;
+    else this.#db = "url" in of ? new PgDatabase({ waitMs: 0, ...of }) : new PgliteDatabase(of);
+  }
+
+  get describe(): string {
+    return this.#db.describe;
+  }
+
+  open(): Promise<void> {
+    this.#opened ??= this.#open().catch((error: unknown) => {
+      this.#opened = null;
+      throw error;
+    });
+    return this.#opened;
+  }
+
+  async #open(): Promise<void> {
+    await this.#db.open();
+    try {
+      await migrate(this.#db);
+      // Invariant 8: on the embedded database the former process is known to be dead, not only silent.
+      if (this.#db.isExclusive) await this.#db.query("UPDATE holdpoint.worker SET beat_at = '-infinity'");
+    } catch (error) {
+      await this.#db.close();
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#opened = null;
+    await this.#db.close();
+  }
+
+  async ping(): Promise<void> {
+    await this.#db.query("SELECT 1");
+  }
+
+  async load(ref: ThreadRef): ReturnType<Checkpointer["load"]> {
+    return (await load(this.#db, ref)) ?? { head: null, seq: await tombstoneSeq(this.#db, ref) };
+  }
+
+  loadAt(ref: ThreadRef, checkpoint: { id: string } | { seq: number }): ReturnType<Checkpointer["loadAt"]> {
+    return loadAt(this.#db, ref, checkpoint);
+  }
+
+  write(given: Write): Promise<Written> {
+    return write(this.#db, given);
+  }
+
+  async reserve(ref: ThreadRef, epoch: number, limit: number): Promise<boolean> {
+    const rows = await this.#db.query(
+      "UPDATE holdpoint.thread SET seq_limit = greatest(seq_limit, $4) WHERE tenant = $1 AND thread_id = $2 AND epoch = $3 AND status = 'running' RETURNING 1 AS ok",
+      [ref.tenant, ref.threadId, epoch, limit],
+    );
+    return rows.length > 0;
+  }
+
+  async record(ref: ThreadRef, epoch: number, { taskId, key, value }: TaskRecord): Promise<boolean> {
+    const [row] = await this.#db.query<{ ok: boolean }>("SELECT holdpoint.record_v1($1, $2, $3, $4, $5, $6) AS ok", [ref.tenant, ref.threadId, epoch, JSON.stringify(taskId), JSON.stringify(key), JSON.stringify(value)]);
+    return row?.ok === true;
+  }
+
+  async requestStop(ref: ThreadRef, stop: StopRequest): Promise<StopOutcome> {
+    const [row] = await this.#db.query<{ was: StopOutcome["was"]; run: string; run_epoch: number }>("SELECT * FROM holdpoint.request_stop_v1($1, $2, $3, $4)", [ref.tenant, ref.threadId, stop.mode, JSON.stringify(stop)]);
+    if (row?.was === "running") return { was: "running", runId: row.run, epoch: row.run_epoch };
+    return { was: row?.was === "not-running" ? "not-running" : "missing" };
+  }
+
+  async remove(ref: ThreadRef): Promise<"removed" | "busy" | "missing"> {
+    const [row] = await this.#db.query<{ outcome: "removed" | "busy" | "missing" }>("SELECT holdpoint.remove_v1($1, $2) AS outcome", [ref.tenant, ref.threadId]);
+    return row?.outcome ?? "missing";
+  }
+
+  async beat(worker: WorkerInfo): Promise<readonly Owned[]> {
+    const rows = await this.#db.query<{ tenant: string; thread_id: string; run_id: string; epoch: number; stop: string | null }>("SELECT * FROM holdpoint.beat_v1($1, $2)", [worker.id, worker.leaseMs]);
+    return rows.map((row) => ({
+      ref: { tenant: row.tenant, threadId: row.thread_id },
+      runId: row.run_id,
+      epoch: row.epoch,
+      stop: row.stop === null ? null : (JSON.parse(row.stop) as StopRequest),
+    }));
+  }
+
+  async claim(worker: WorkerInfo, graphs: readonly string[], limit: number): Promise<readonly Claim[]> {
+    const rows = await this.#db.query<{ tenant: string; thread_id: string; run_id: string; graph: string; epoch: number; crashed: boolean }>("SELECT * FROM holdpoint.claim_v1($1, $2, $3)", [worker.id, graphs, limit]);
+    return rows.map((row) => ({ ref: { tenant: row.tenant, threadId: row.thread_id }, runId: row.run_id, graph: row.graph, epoch: row.epoch, crashed: row.crashed }));
+  }
+
+  async release(ref: ThreadRef, epoch: number, { inFlight }: { inFlight: boolean }): Promise<boolean> {
+    const rows = await this.#db.query(
+      "UPDATE holdpoint.thread SET worker = NULL, in_flight = $4 WHERE tenant = $1 AND thread_id = $2 AND epoch = $3 AND status = 'running' RETURNING 1 AS ok",
+      [ref.tenant, ref.threadId, epoch, inFlight],
+    );
+    return rows.length > 0;
+  }
+
+  async log(ref: ThreadRef, after: number, limit: number): Promise<readonly LogEntry[]> {
+    const key = [ref.tenant, ref.threadId];
+    const rows = await this.#db.query<LogRow>("SELECT seq, run_id, events, messages, checkpoint_id FROM holdpoint.log WHERE tenant = $1 AND thread_id = $2 AND seq > $3 ORDER BY seq LIMIT $4", [...key, after, limit]);
+    const places = rows.flatMap((row) => row.messages);
+    const bodies =
+      places.length === 0
+        ? []
+        : await this.#db.query<MessageRow>("SELECT pos, seq, body FROM holdpoint.message WHERE tenant = $1 AND thread_id = $2 AND pos = ANY ($3) AND seq = ANY ($4)", [...key, places, rows.map((row) => row.seq)]);
+    return rows.map((row) => ({
+      seq: row.seq,
+      runId: row.run_id,
+      checkpointId: row.checkpoint_id,
+      events: eventsOf(row),
+      messages: row.messages.flatMap((pos) => bodies.filter((body) => body.pos === pos && body.seq === row.seq).map((body) => ({ pos, message: messageOf(body) }))),
+    }));
+  }
+
+  thread(ref: ThreadRef): ReturnType<Checkpointer["thread"]> {
+    return thread(this.#db, ref);
+  }
+
+  threads(...args: Parameters<Checkpointer["threads"]>): ReturnType<Checkpointer["threads"]> {
+    return lists.threads(this.#db, ...args);
+  }
+
+  async run(ref: ThreadRef, runId: string): Promise<RunRecord | null> {
+    const [row] = await this.#db.query<RunRow>("SELECT * FROM holdpoint.run WHERE tenant = $1 AND thread_id = $2 AND run_id = $3", [ref.tenant, ref.threadId, runId]);
+    return row === undefined ? null : runOf(row);
+  }
+
+  runs(...args: Parameters<Checkpointer["runs"]>): ReturnType<Checkpointer["runs"]> {
+    return lists.runs(this.#db, ...args);
+  }
+
+  messages(...args: Parameters<Checkpointer["messages"]>): ReturnType<Checkpointer["messages"]> {
+    return lists.messages(this.#db, ...args);
+  }
+
+  async runMessages(ref: ThreadRef, runId: string): Promise<readonly Message[]> {
+    // By the run's own stretch of the log: bounded by the run, not by the thread.
+    const rows = await this.#db.query<MessageRow>(
+      `SELECT DISTINCT ON (m.pos) m.pos, m.seq, m.body
+        FROM holdpoint.run r
+        JOIN holdpoint.log l ON l.tenant = r.tenant AND l.thread_id = r.thread_id AND l.seq >= r.first_seq AND (r.last_seq IS NULL OR l.seq <= r.last_seq) AND l.run_id = r.run_id
+        JOIN holdpoint.message m ON m.tenant = l.tenant AND m.thread_id = l.thread_id AND m.pos = ANY (l.messages) AND m.seq = l.seq
+        WHERE r.tenant = $1 AND r.thread_id = $2 AND r.run_id = $3
+        ORDER BY m.pos, m.seq DESC`,
+      [ref.tenant, ref.threadId, runId],
+    );
+    return rows.map(messageOf);
+  }
+
+  async interrupt(tenant: string, id: string): ReturnType<Checkpointer["interrupt"]> {
+    const [row] = await this.#db.query<InterruptRow>("SELECT * FROM holdpoint.interrupt WHERE tenant = $1 AND id = $2", [tenant, id]);
+    return row === undefined ? null : interruptOf(row);
+  }
+
+  interrupts(...args: Parameters<Checkpointer["interrupts"]>): ReturnType<Checkpointer["interrupts"]> {
+    return lists.interrupts(this.#db, ...args);
+  }
+
+  async openedAt(ref: ThreadRef, seq: number): ReturnType<Checkpointer["openedAt"]> {
+    const rows = await this.#db.query<InterruptRow>("SELECT * FROM holdpoint.interrupt WHERE tenant = $1 AND thread_id = $2 AND seq = $3 ORDER BY id", [ref.tenant, ref.threadId, seq]);
+    return rows.map(interruptOf);
+  }
+
+  checkpoints(...args: Parameters<Checkpointer["checkpoints"]>): ReturnType<Checkpointer["checkpoints"]> {
+    return lists.checkpoints(this.#db, ...args);
+  }
+
+  decisionRecords(ref: ThreadRef): ReturnType<Checkpointer["decisionRecords"]> {
+    return lists.decisionRecords(this.#db, ref);
+  }
+}

@@ -1,0 +1,191 @@
+/** Rows and what they mean. Rows never leave the adapter. */
+import type { Answer, Interrupt, Message, Outcome, Position, StateOp, ThreadStatus, Values } from "../../engine/index.js";
+import type { JsonObject } from "../../lib/json.js";
+import type { CheckpointRecord, RunRecord, StopRequest, StoredEvent, ThreadHead } from "../checkpointer.js";
+
+export interface ThreadRow {
+  tenant: string;
+  thread_id: string;
+  graph: string | null;
+  status: ThreadStatus;
+  metadata: string;
+  run_id: string | null;
+  epoch: number;
+  seq: number;
+  seq_limit: number;
+  step: number;
+  checkpoint_id: string | null;
+  current_node: string | null;
+  next_nodes: string;
+  interrupt_reason: string | null;
+  position: string;
+  since_bytes: number;
+  values_size: number;
+  snapshot_seq: number;
+  created_at: Date;
+  updated_at: Date;
+}
+
+export interface RunRow {
+  run_id: string;
+  thread_id: string;
+  graph: string;
+  status: RunRecord["status"];
+  resumes: boolean;
+  recursion_limit: number;
+  metadata: string;
+  decision: string | null;
+  first_seq: number;
+  last_seq: number | null;
+  first_step: number;
+  lost_count: number;
+  outcome: string | null;
+  stop: string | null;
+  created_at: Date;
+  started_at: Date | null;
+  ended_at: Date | null;
+}
+
+export interface LogRow {
+  seq: number;
+  run_id: string | null;
+  events: string;
+  messages: number[];
+  checkpoint_id: string | null;
+}
+
+export interface CheckpointRow {
+  seq: number;
+  run_id: string | null;
+  checkpoint_id: string;
+  parent_id: string | null;
+  step: number;
+  path: string;
+  status: ThreadStatus;
+  next_nodes: string;
+  source: CheckpointRecord["source"];
+  created_at: Date;
+}
+
+export interface OpsRow {
+  ops: string;
+  vals: string | null;
+}
+
+export interface MessageRow {
+  pos: number;
+  seq: number;
+  body: string;
+}
+
+export interface InterruptRow {
+  id: string;
+  thread_id: string;
+  run_id: string;
+  graph: string;
+  seq: number;
+  task_id: string;
+  ask_key: string;
+  node: string;
+  status: Interrupt["status"];
+  body: string;
+  message: string;
+  data: string;
+  decision: string | null;
+  resumed_by: string | null;
+  created_at: Date;
+  decided_at: Date | null;
+}
+
+const read = <T>(json: string): T => JSON.parse(json) as T;
+const readOr = <T>(json: string | null): T | null => (json === null ? null : read<T>(json));
+const time = (at: Date): string => at.toISOString();
+const timeOr = (at: Date | null): string | null => at?.toISOString() ?? null;
+
+export function threadOf(row: ThreadRow): ThreadHead {
+  return {
+    tenant: row.tenant,
+    threadId: row.thread_id,
+    graph: row.graph,
+    status: row.status,
+    metadata: read<JsonObject>(row.metadata),
+    runId: row.run_id,
+    epoch: row.epoch,
+    seq: row.seq,
+    limit: row.seq_limit,
+    step: row.step,
+    checkpointId: row.checkpoint_id,
+    currentNode: readOr<string>(row.current_node),
+    nextNodes: read<string[]>(row.next_nodes),
+    interruptReason: readOr<string>(row.interrupt_reason),
+    createdAt: time(row.created_at),
+    updatedAt: time(row.updated_at),
+  };
+}
+
+export function runOf(row: RunRow): RunRecord {
+  return {
+    runId: row.run_id,
+    threadId: row.thread_id,
+    graph: row.graph,
+    status: row.status,
+    resumes: row.resumes,
+    recursionLimit: row.recursion_limit,
+    metadata: read<JsonObject>(row.metadata),
+    decision: readOr<Answer>(row.decision),
+    firstSeq: row.first_seq,
+    lastSeq: row.last_seq,
+    firstStep: row.first_step,
+    lostCount: row.lost_count,
+    outcome: readOr<Outcome>(row.outcome),
+    stop: readOr<StopRequest>(row.stop),
+    createdAt: time(row.created_at),
+    startedAt: timeOr(row.started_at),
+    endedAt: timeOr(row.ended_at),
+  };
+}
+
+export function checkpointOf(row: CheckpointRow): CheckpointRecord {
+  return {
+    checkpointId: row.checkpoint_id,
+    parentId: row.parent_id,
+    runId: row.run_id,
+    seq: row.seq,
+    step: row.step,
+    path: read<string[]>(row.path),
+    status: row.status,
+    nextNodes: read<string[]>(row.next_nodes),
+    source: row.source,
+    createdAt: time(row.created_at),
+  };
+}
+
+/** The part of an interrupt that is written once and never looked at by SQL. */
+export type InterruptBody = Pick<Interrupt, "kind" | "pauses" | "reason" | "responseSchema" | "decisions" | "named" | "plain" | "path">;
+
+export function interruptOf(row: InterruptRow): Interrupt {
+  return {
+    ...read<InterruptBody>(row.body),
+    id: row.id,
+    taskId: read<string>(row.task_id),
+    threadId: row.thread_id,
+    runId: row.run_id,
+    graph: row.graph,
+    seq: row.seq,
+    key: read<string>(row.ask_key),
+    node: read<string>(row.node),
+    status: row.status,
+    message: read<string>(row.message),
+    data: read<Interrupt["data"]>(row.data),
+    decision: readOr<Answer>(row.decision),
+    resumedBy: row.resumed_by,
+    createdAt: time(row.created_at),
+    decidedAt: timeOr(row.decided_at),
+  };
+}
+
+export const messageOf = (row: MessageRow): Message => read<Message>(row.body);
+export const eventsOf = (row: LogRow): StoredEvent[] => read<StoredEvent[]>(row.events);
+export const opsOf = (row: OpsRow): StateOp[] => read<StateOp[]>(row.ops);
+export const valuesOf = (json: string): Values => read<Values>(json);
+export const positionOf = (json: string): Position => read<Position>(json);

@@ -1,0 +1,91 @@
+import type { Interrupt } from "../../../engine/index.js";
+import type { StopRequest, Write, Written } from "../../checkpointer.js";
+import type { Database } from "../database.js";
+import type { InterruptBody } from "../rows.js";
+
+/** One atomic change of a thread, in one round trip. What users wrote goes as JSON text inside the JSON. */
+export async function write(database: Database, given: Write): Promise<Written> {
+  const [row] = await database.query<{ answer: Answer | string }>("SELECT holdpoint.write_v1($1) AS answer", [JSON.stringify(asJson(given))]);
+  const answer = (typeof row?.answer === "string" ? JSON.parse(row.answer) : row?.answer) as Answer;
+  if (answer.outcome === "stopping") return { outcome: "stopping", stop: JSON.parse(answer.stop) as StopRequest };
+  return answer;
+}
+
+type Answer = Exclude<Written, { outcome: "stopping" }> | { outcome: "stopping"; stop: string };
+
+const text = (value: unknown): string => JSON.stringify(value);
+const textOr = (value: unknown): string | null => (value === null || value === undefined ? null : JSON.stringify(value));
+
+function asJson(given: Write): Record<string, unknown> {
+  const { ref, guard, head, checkpoint, start, end, position, create } = given;
+  return {
+    tenant: ref.tenant,
+    thread: ref.threadId,
+    run: given.runId,
+    guard: guard.by === "seq" ? { by: "seq", from: guard.from } : { by: "run", from: guard.from, epoch: guard.epoch, sees: guard.seesStop },
+    at: given.at,
+    seq: given.seq,
+    limit: given.limit,
+    head: {
+      graph: head.graph,
+      status: head.status,
+      step: head.step,
+      current_node: textOr(head.currentNode),
+      next_nodes: text(head.nextNodes),
+      interrupt_reason: textOr(head.interruptReason),
+    },
+    events: text(given.events),
+    messages: given.messages.map(({ pos, message }) => [pos, text(message)]),
+    open: given.open.map(openJson),
+    decide: given.decide.map(({ id, status, answer, resumedBy, at }) => ({ id, status, answer: textOr(answer), decided: answer?.decision ?? null, decided_by: textOr(answer?.by), resumed_by: resumedBy, at })),
+    retext: given.retext.map(({ id, message, data }) => ({ id, message: text(message), data: text(data) })),
+    ...(create === undefined ? {} : { create: { metadata: text(create.metadata) } }),
+    ...(position === undefined ? {} : { position: text(position) }),
+    ...(checkpoint === undefined
+      ? {}
+      : {
+          checkpoint: {
+            id: checkpoint.id,
+            source: checkpoint.source,
+            path: text(checkpoint.path),
+            ops: text(checkpoint.ops),
+            values: textOr(checkpoint.values),
+            since_bytes: checkpoint.sinceValues.bytes,
+            values_size: checkpoint.sinceValues.size,
+          },
+        }),
+    ...(start === undefined
+      ? {}
+      : {
+          start: {
+            run_id: start.runId,
+            graph: start.graph,
+            resumes: start.resumes,
+            recursion_limit: start.recursionLimit,
+            metadata: text(start.metadata),
+            decision: textOr(start.decision),
+            first_seq: start.firstSeq,
+            first_step: start.firstStep,
+            worker: start.worker,
+          },
+        }),
+    ...(end === undefined ? {} : { end: { status: end.status, outcome: text(end) } }),
+  };
+}
+
+function openJson(interrupt: Interrupt): Record<string, unknown> {
+  const { kind, pauses, reason, responseSchema, decisions, named, plain, path } = interrupt;
+  const body: InterruptBody = { kind, pauses, reason, responseSchema, decisions, named, plain, path };
+  return {
+    id: interrupt.id,
+    run_id: interrupt.runId,
+    graph: interrupt.graph,
+    task_id: text(interrupt.taskId),
+    key: text(interrupt.key),
+    node: text(interrupt.node),
+    body: text(body),
+    message: text(interrupt.message),
+    data: text(interrupt.data),
+    created_at: interrupt.createdAt,
+  };
+}

