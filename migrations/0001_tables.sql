@@ -21,6 +21,8 @@ CREATE TABLE holdpoint.thread (
   next_nodes       text NOT NULL DEFAULT '[]',
   interrupt_reason text,
   position         text NOT NULL,
+  -- Ids of the tasks in the position, JSON-encoded.
+  tasks            text[] NOT NULL DEFAULT '{}',
   since_bytes      bigint NOT NULL DEFAULT 0,
   values_size      bigint NOT NULL DEFAULT 0,
   -- Where the values were last stored whole: what is read back begins here.

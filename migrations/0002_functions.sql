@@ -81,7 +81,8 @@ BEGIN
     INSERT INTO holdpoint.run (tenant, thread_id, run_id, graph, status, resumes, recursion_limit, metadata, decision, first_seq, first_step, created_at, started_at)
       VALUES (v_tenant, v_thread, s->>'run_id', s->>'graph', 'running', (s->>'resumes')::boolean, (s->>'recursion_limit')::integer, s->>'metadata', s->>'decision', (s->>'first_seq')::bigint, (s->>'first_step')::integer, v_at, v_at);
   ELSIF e IS NOT NULL THEN
-    UPDATE holdpoint.run SET status = e->>'status', outcome = e->>'outcome', last_seq = v_seq, ended_at = v_at
+    UPDATE holdpoint.run SET status = e->>'status', outcome = e->>'outcome', last_seq = v_seq, ended_at = v_at,
+        lost_count = CASE WHEN c IS NULL THEN lost_count ELSE 0 END
       WHERE tenant = v_tenant AND thread_id = v_thread AND run_id = v_run;
   ELSIF c IS NOT NULL AND r.lost_count > 0 THEN
     UPDATE holdpoint.run SET lost_count = 0 WHERE tenant = v_tenant AND thread_id = v_thread AND run_id = v_run;
@@ -115,6 +116,7 @@ BEGIN
       seq = v_seq,
       seq_limit = (w->>'limit')::bigint,
       position = coalesce(w->>'position', t.position),
+      tasks = CASE WHEN w->'tasks' IS NULL THEN t.tasks ELSE ARRAY(SELECT jsonb_array_elements_text(w->'tasks')) END,
       checkpoint_id = coalesce(c->>'id', t.checkpoint_id),
       since_bytes = coalesce((c->>'since_bytes')::bigint, t.since_bytes),
       values_size = coalesce((c->>'values_size')::bigint, t.values_size),

@@ -1,18 +1,40 @@
-// `npm run build`: an empty dist, the compiled sources, and a stamp that tells `npm start` how old they are.
+// `npm run build`: an empty dist, the compiled sources, and a stamp that tells how old they are.
+// With --if-stale only where the sources are newer than the build.
 import { spawnSync } from "node:child_process";
-import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));
+
+const newest = (path) =>
+  !existsSync(path)
+    ? 0
+    : statSync(path).isDirectory()
+      ? Math.max(statSync(path).mtimeMs, ...readdirSync(path).map((name) => newest(join(path, name))))
+      : statSync(path).mtimeMs;
+
+const sources = Math.max(...["src", "tsconfig.json", "tsconfig.build.json", "package-lock.json"].map(newest));
+if (process.argv.includes("--if-stale")) {
+  if (newest(join("dist", ".built")) >= sources) process.exit(0);
+  console.log(
+    existsSync("dist") ? "The sources are newer than the build: building." : "Building (first start only).",
+  );
+}
+
+const tsc = join("node_modules", "typescript", "bin", "tsc");
+if (!existsSync(tsc)) {
+  console.error(
+    "TypeScript is not installed, so there is nothing to build with. Run `npm ci` with the development dependencies (not --omit=dev, and without NODE_ENV=production), then try again.",
+  );
+  process.exit(1);
+}
 // Compiled beside and moved in place, so that nobody ever runs half a build.
 const fresh = `dist.${process.pid}`;
-const tsc = spawnSync(
-  process.execPath,
-  [join("node_modules", "typescript", "bin", "tsc"), "-p", "tsconfig.build.json", "--outDir", fresh],
-  { stdio: "inherit" },
-);
-if (tsc.status !== 0) {
+const compiled = spawnSync(process.execPath, [tsc, "-p", "tsconfig.build.json", "--outDir", fresh], {
+  stdio: "inherit",
+});
+if (compiled.status !== 0) {
   rmSync(fresh, { recursive: true, force: true });
   process.exit(1);
 }

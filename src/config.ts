@@ -3,6 +3,7 @@
  */
 import { existsSync } from "node:fs";
 import { z } from "zod";
+import { show } from "./lib/show.js";
 import { didYouMean } from "./lib/nearest.js";
 
 const list = z.string().transform((text) =>
@@ -133,7 +134,7 @@ function defaultText(name: Name): string {
   const value: unknown = result.success ? result.data : undefined;
   if (value === undefined || (Array.isArray(value) && value.length === 0)) return "none";
   if (typeof value === "boolean") return value ? "1" : "0";
-  return String(value);
+  return Array.isArray(value) ? value.join(",") : show(value).replaceAll('"', "");
 }
 
 /** One line a setting, for `--help`. */

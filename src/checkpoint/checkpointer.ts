@@ -149,7 +149,7 @@ export interface RunStart {
  * `guard.by` "seq" is a write between runs: it needs the thread to be at exactly `from` and not running, else `moved`.
  * "run" is a write of a run: it needs the epoch and `from`, else `fenced`; and while a stop is requested that
  * `seesStop` does not cover, it is refused as `stopping` with the request. Sent twice, a run's write is committed once
- * and says so both times.
+ * and says so both times. Either is `moved` where it decides an interrupt that is not open.
  */
 export interface Write {
   readonly ref: ThreadRef;
@@ -163,7 +163,7 @@ export interface Write {
         readonly seesStop: StopMode | null;
       };
   readonly at: string;
-  /** The thread's seq after this write: above `from`, and the last event's. */
+  /** The thread's seq after this write, the last event's: above `from`, or `from` where nothing is logged. */
   readonly seq: number;
   /** Live events may be numbered up to here; at the end of a run, `seq`. */
   readonly limit: number;
@@ -322,7 +322,10 @@ export interface Checkpointer {
 
   /** Says that the worker lives, and what it owns. A worker has beaten before it claims. */
   beat(worker: WorkerInfo): Promise<readonly Owned[]>;
-  /** Takes over runs of these graphs whose worker is dead or gave them up. Never one twice. */
+  /**
+   * Takes over runs of these graphs that were given up, or whose worker has not beaten within the lease that it named.
+   * Never one twice. What the head says of the last commit stays.
+   */
   claim(worker: WorkerInfo, graphs: readonly string[], limit: number): Promise<readonly Claim[]>;
   /** Gives a run up for anybody to claim, saying whether a node may have been in flight; false = fenced. */
   release(ref: ThreadRef, epoch: number, of: { readonly inFlight: boolean }): Promise<boolean>;

@@ -8,7 +8,10 @@ export function encodeCursor(key: readonly (string | number)[]): string {
 }
 
 /** Throws `bad_cursor` for what `encodeCursor` cannot have made. */
-export function decodeCursor(cursor: string | null, shape: readonly CursorPart[]): (string | number)[] | null {
+export function decodeCursor(
+  cursor: string | null,
+  shape: readonly CursorPart[],
+): (string | number)[] | null {
   if (cursor === null) return null;
   try {
     const key: unknown = JSON.parse(Buffer.from(cursor, "base64url").toString());
@@ -18,7 +21,10 @@ export function decodeCursor(cursor: string | null, shape: readonly CursorPart[]
   } catch {
     // Not ours: refused below.
   }
-  throw new HoldpointError("bad_cursor", "The cursor is not one that a list here gave as next_cursor; start without one.");
+  throw new HoldpointError(
+    "bad_cursor",
+    "The cursor is not one that a list here gave as next_cursor; start without one.",
+  );
 }
 
 function fits(part: unknown, kind: CursorPart | undefined): boolean {

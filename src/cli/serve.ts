@@ -21,7 +21,10 @@ A first Ctrl-C (SIGINT, SIGTERM) lets steps finish and hands runs over; a second
 /** `holdpoint serve`: settings, storage, graphs, then listen; ends by signal. */
 export async function serve(args: readonly string[]): Promise<void> {
   const flags = parseFlags(args);
-  if (flags === null) return console.log(usage());
+  if (flags === null) {
+    console.log(usage());
+    return;
+  }
   const settings = readSettings(flags);
   const interactive = process.stdout.isTTY;
   const log = createLogger(settings.LOG_LEVEL, interactive);
@@ -44,9 +47,20 @@ export async function serve(args: readonly string[]): Promise<void> {
 function pickCheckpointer(settings: Settings, log: PinoLogger): Checkpointer {
   const { DATABASE_URL: url, HOLDPOINT_DATABASE_WAIT_MS: waitMs, HOLDPOINT_DATA_DIR: dataDir } = settings;
   if (url !== undefined) {
-    return new PgCheckpointer({ url, waitMs, onWait: (message) => log.warn({ event: "waiting" }, `waiting for the database: ${message}`) });
+    return new PgCheckpointer({
+      url,
+      waitMs,
+      onWait: (message) => log.warn({ event: "waiting" }, `waiting for the database: ${message}`),
+    });
   }
-  return new PgCheckpointer({ dataDir, onFirstStart: () => log.info({ event: "preparing", data_dir: dataDir }, "preparing the embedded database (first start only, a few seconds)") });
+  return new PgCheckpointer({
+    dataDir,
+    onFirstStart: () =>
+      log.info(
+        { event: "preparing", data_dir: dataDir },
+        "preparing the embedded database (first start only, a few seconds)",
+      ),
+  });
 }
 
 async function listen(app: App, settings: Settings): Promise<string> {
@@ -110,7 +124,7 @@ function parseFlags(args: readonly string[]): Record<string, string> | null {
       strict: true,
     });
     const { help, ...flags } = values;
-    return help === true ? null : (flags as Record<string, string>);
+    return help === true ? null : flags;
   } catch (error) {
     const unknown = /'--([^']+)'/.exec((error as Error).message)?.[1];
     const hint = unknown === undefined ? "" : didYouMean(unknown, FLAGS.keys());

@@ -1,5 +1,5 @@
 /** Applies what nodes and edges gave: new snapshots from old ones, nothing mutated. */
-import type { Json } from "../lib/json.js";
+import { jsonFault, type Json } from "../lib/json.js";
 import { deepFreeze } from "../lib/deep-freeze.js";
 import { END, START } from "./command.js";
 import type { GraphDefinition, NodeOutput } from "./definition.js";
@@ -42,6 +42,11 @@ export function mergeFields(def: GraphDefinition, values: Values, update: Values
         { cause },
       );
     }
+    const fault = jsonFault(reduced, field);
+    if (fault !== null)
+      throw new UpdateFault(
+        `the reducer of "${field}" gave what is not JSON at ${fault.path}: ${fault.problem}`,
+      );
     const checked = def.state.check(field, reduced);
     if (!checked.ok)
       throw new UpdateFault(
@@ -67,14 +72,16 @@ export function addMessages(
 ): { context: readonly Message[]; placed: PlacedMessage[] } {
   if (added.length === 0) return { context, placed: [] };
   const next = [...context];
-  const placed = added.map((message) => {
+  // By place: of two messages of one id in one change, the later one counts.
+  const placed = new Map<number, PlacedMessage>();
+  for (const message of added) {
     // New ids are the rule, and a replaced message is mostly a late one: look from the end.
     const at = next.findLastIndex((known) => known.id === message.id);
     const pos = at === -1 ? next.length : at;
     next[pos] = message;
-    return { pos, message };
-  });
-  return { context: Object.freeze(next), placed };
+    placed.set(pos, { pos, message });
+  }
+  return { context: Object.freeze(next), placed: [...placed.values()] };
 }
 
 /** A patch: top-level fields, past the reducers. */

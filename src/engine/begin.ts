@@ -10,9 +10,16 @@ export interface RunInput {
   readonly messages: readonly Message[];
 }
 
+const NO_MESSAGES: readonly Message[] = Object.freeze([]);
+
 /** A thread that never ran. */
 export function emptySnapshot(def: GraphDefinition): Snapshot {
-  return { step: 0, values: def.state.defaults(), messages: [], position: { tasks: [], holds: NO_HOLDS } };
+  return {
+    step: 0,
+    values: def.state.defaults(),
+    messages: NO_MESSAGES,
+    position: { tasks: [], holds: NO_HOLDS },
+  };
 }
 
 /**

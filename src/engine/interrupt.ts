@@ -1,3 +1,4 @@
+import { deepFreeze } from "../lib/deep-freeze.js";
 import type { Json, JsonObject } from "../lib/json.js";
 import type { Message, NewMessage } from "./message.js";
 
@@ -9,14 +10,14 @@ export const INTERRUPT_STATUSES = ["open", "resolved", "expired", "cancelled"] a
 export type InterruptStatus = (typeof INTERRUPT_STATUSES)[number];
 
 /** What each kind of interrupt offers (design: engine, section 5). */
-export const OFFERED: Record<InterruptKind, readonly DecisionKind[]> = {
+export const OFFERED: Readonly<Record<InterruptKind, readonly DecisionKind[]>> = deepFreeze({
   before: ["approve", "edit", "deny"],
   after: ["approve", "edit", "deny"],
   manual: ["approve", "edit", "deny"],
   request: ["approve", "edit", "respond", "deny"],
   tool: ["approve", "edit", "respond", "deny"],
   crash: ["approve", "edit", "deny"],
-};
+} as const);
 
 /** A person's answer as it is stored and as nodes see it. `decision` null means "go on". */
 export interface Answer {

@@ -1,3 +1,4 @@
+import { deepFreeze } from "../lib/deep-freeze.js";
 import type { ManualInterrupt, NodeState } from "./definition.js";
 import type { Snapshot } from "./snapshot.js";
 import type { ExecutionMeta } from "./status.js";
@@ -12,9 +13,11 @@ export function stateView(
   setInterrupt: (of: ManualInterrupt) => void,
 ): NodeState {
   const { contextSummary = null, ...fields } = snapshot.values;
+  // What a database gave is fresh; what is frozen already costs nothing.
+  for (const value of Object.values(fields)) deepFreeze(value);
   return Object.freeze(
     Object.defineProperties(fields, {
-      context: { value: snapshot.messages },
+      context: { value: deepFreeze(snapshot.messages) },
       contextSummary: { value: contextSummary },
       executionMeta: { value: meta },
       setInterrupt: { value: setInterrupt },

@@ -1,4 +1,4 @@
-import type { RunEvent } from "../engine/index.js";
+import type { GraphDefinition, RunEvent } from "../engine/index.js";
 
 /** A listener's own view of a thread's events, as they happen in this process. */
 export interface Subscription {
@@ -12,7 +12,7 @@ export interface Subscription {
 /** Whose events they are: the thread's key, and its graph where it has one. */
 export interface LivePlace {
   readonly key: string;
-  readonly graph: string | null;
+  readonly graph: GraphDefinition | null;
 }
 
 interface Channel {
@@ -27,7 +27,7 @@ interface Channel {
  */
 export class Live {
   readonly #channels = new Map<string, Channel>();
-  readonly #taps = new Set<(event: RunEvent, graph: string) => void>();
+  readonly #taps = new Set<(event: RunEvent, graph: GraphDefinition) => void>();
 
   /** `committed` is what the log has now: pending events up to it are no longer needed. */
   publish({ key, graph }: LivePlace, events: readonly RunEvent[], committed: number | null): void {
@@ -83,7 +83,7 @@ export class Live {
   }
 
   /** Every event of every thread that happens in this process, in each thread's order, with the thread's graph. */
-  tap(listener: (event: RunEvent, graph: string) => void): () => void {
+  tap(listener: (event: RunEvent, graph: GraphDefinition) => void): () => void {
     this.#taps.add(listener);
     return () => this.#taps.delete(listener);
   }

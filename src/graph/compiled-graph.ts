@@ -89,6 +89,7 @@ export class CompiledGraph<S extends StateSchema = StateSchema> {
     const handle = await runtime.runs.resume({
       ...answer,
       ref: this.#ref(threadId),
+      graph: this.definition,
       config: runConfig(config),
       by,
     });
@@ -128,11 +129,17 @@ export class CompiledGraph<S extends StateSchema = StateSchema> {
     const head = await runtime.checkpointer.thread(ref);
     const request = inputOf(input);
     if (head !== null && isInterrupted(head.status)) {
-      return runtime.runs.resume({ ref, goOn: request, config: runConfig(config), by: "anonymous" });
+      return runtime.runs.resume({
+        ref,
+        graph: this.definition,
+        goOn: request,
+        config: runConfig(config),
+        by: "anonymous",
+      });
     }
     return runtime.runs.start({
       ref,
-      graph: this.definition.name,
+      graph: this.definition,
       input: request,
       config: runConfig(config),
     });

@@ -44,9 +44,7 @@ export async function loadGraphs(paths: readonly string[]): Promise<LoadedGraph[
       });
     }
     const graphs = Object.entries(module).flatMap(([name, value]) =>
-      value instanceof CompiledGraph
-        ? [{ name: nameOf(value, name, file), graph: value as CompiledGraph, file }]
-        : [],
+      value instanceof CompiledGraph ? [entryOf(value as CompiledGraph, name, file)] : [],
     );
     const unique = graphs.filter(({ graph }, i) => graphs.findIndex((other) => other.graph === graph) === i);
     if (unique.length === 0) {
@@ -64,6 +62,10 @@ export async function loadGraphs(paths: readonly string[]): Promise<LoadedGraph[
       );
   }
   return loaded;
+}
+
+function entryOf(graph: CompiledGraph, exported: string, file: string): LoadedGraph {
+  return { name: nameOf(graph, exported, file), graph, file };
 }
 
 function nameOf(graph: CompiledGraph, exported: string, file: string): string {

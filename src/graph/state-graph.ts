@@ -5,7 +5,6 @@ import {
   END,
   START,
   type EdgeSpec,
-  type EventPublisher,
   type GraphDefinition,
   type NodeFn,
   type NodeOptions,
@@ -16,7 +15,6 @@ import { CompiledGraph } from "./compiled-graph.js";
 import { holdPoints, type DeclaredHold } from "./hold-point.js";
 import { stateSpec } from "./state-spec.js";
 import type {
-  AddNodeOptions,
   CompileOptions,
   Known,
   NodeResult,
@@ -46,11 +44,13 @@ export class StateGraph<S extends StateSchema = EmptySchema, N extends string = 
     this.#reducers = { ...options.reducers };
   }
 
-  addNode<const K extends string, R extends NodeResult<S>>(
+  addNode<const K extends string, R extends NodeResult<S> | object>(
     name: K,
     run: (state: StateOf<S>, ctx: NodeContext) => R & StrictResult<S, R>,
-    options: AddNodeOptions<N | K> = {},
-  ): this {
+    options: NodeOptions = {},
+    // Not `this`: the name is known from here on.
+    // eslint-disable-next-line @typescript-eslint/prefer-return-this-type
+  ): StateGraph<S, N | K> {
     const spec = name as string;
     if (spec === START || spec === END || spec === "")
       this.#faults.push(`"${name}" cannot be the name of a node`);
@@ -110,8 +110,8 @@ export class StateGraph<S extends StateSchema = EmptySchema, N extends string = 
     const all = [...this.#faults, ...faults, ...before.faults, ...after.faults, ...checkGraph(parts)];
     if (all.length > 0) throw new GraphError(all, options.name);
 
-    const publishers =
-      options.publisher === undefined ? [] : ([options.publisher].flat() as EventPublisher[]);
+    const { publisher = [] } = options;
+    const publishers = "publish" in publisher ? [publisher] : publisher;
     const definition: GraphDefinition = {
       name: options.name ?? "graph",
       nodes,
@@ -150,6 +150,10 @@ function optionFaults(name: string, options: NodeOptions): string[] {
   const attempts = options.retry?.attempts;
   if (attempts !== undefined && !(Number.isInteger(attempts) && attempts >= 1))
     faults.push(`node "${name}": retry.attempts is a whole number, at least 1`);
+  const delayMs = options.retry?.delayMs;
+  if (delayMs !== undefined && !(Number.isFinite(delayMs) && delayMs >= 0)) {
+    faults.push(`node "${name}": retry.delayMs is a number of milliseconds, at least 0`);
+  }
   const onCrash: string | undefined = options.onCrash;
   if (onCrash !== undefined && onCrash !== "hold" && onCrash !== "rerun")
     faults.push(`node "${name}": onCrash is "hold" or "rerun"`);

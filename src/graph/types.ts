@@ -7,7 +7,6 @@ import type {
   Message,
   NewMessage,
   NodeContext,
-  NodeOptions,
   NodeState,
   NodeStateBase,
 } from "../engine/index.js";
@@ -55,14 +54,20 @@ export type NodeResult<S extends StateSchema> =
 export type NodeFunction<S extends StateSchema> = (state: StateOf<S>, ctx: NodeContext) => NodeResult<S>;
 
 /** Refuses keys that the schema does not have, which assignment alone would let pass beside a known one. */
-type Strict<S extends StateSchema, V> = V extends
-  string | null | undefined | readonly unknown[] | NodeStateBase | Command<unknown>
-  ? V
-  : V extends { readonly role: unknown; readonly content: unknown }
-    ? V
-    : V extends object
-      ? { [K in keyof V]: K extends keyof UpdateOf<S> ? V[K] : never }
-      : V;
+type Strict<S extends StateSchema, V> =
+  V extends Command<infer U, infer N>
+    ? Record<string, unknown> extends U
+      ? V
+      : Command<Strict<S, U>, N>
+    : V extends string | null | undefined | readonly unknown[] | NodeStateBase
+      ? V
+      : V extends { readonly role: unknown; readonly content: unknown }
+        ? V
+        : V extends object
+          ? { [K in keyof V]: K extends keyof UpdateOf<S> ? UpdateOf<S>[K] : never }
+          : V extends Value<S>
+            ? V
+            : never;
 export type StrictResult<S extends StateSchema, R> =
   R extends Promise<infer V>
     ? Promise<Strict<S, V>>
@@ -116,10 +121,6 @@ export interface CompileOptions<S extends StateSchema, N extends string> {
   readonly interruptAfter?: readonly (Known<N> | HoldPointOptions<S, N>)[] | "*";
   readonly publisher?: EventPublisher | readonly EventPublisher[];
 }
-
-export type AddNodeOptions<N extends string> = Omit<NodeOptions, "onDeny"> & {
-  readonly onDeny?: Known<N> | "__end__";
-};
 
 /** What `invoke` and `stream` take. */
 export type GraphInput<S extends StateSchema> = FieldsOf<S> & {

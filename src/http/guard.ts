@@ -10,20 +10,22 @@ export function registerGuard(app: FastifyInstance, allowedOrigins: readonly str
   app.addHook("onRequest", (request, _reply, done) => {
     const { origin, host = "" } = request.headers;
     if (!isLoopback(host.replace(/:\d+$/, ""))) {
-      return done(
+      done(
         new HoldpointError(
           "host_not_allowed",
           `this server answers to loopback names only, not to ${JSON.stringify(host)}; call it as 127.0.0.1 or localhost`,
         ),
       );
+      return;
     }
     if (origin !== undefined && !allowedOrigins.includes(origin) && !isOwn(origin, host)) {
-      return done(
+      done(
         new HoldpointError(
           "origin_not_allowed",
           `pages of ${JSON.stringify(origin)} may not call this server; HOLDPOINT_CORS_ORIGINS lists those that may`,
         ),
       );
+      return;
     }
     done();
   });

@@ -30,7 +30,7 @@ export interface Problem {
 export function problemOf(error: HoldpointError): Problem {
   const { code, category, message, details } = error;
   return {
-    type: `https://holdpoint.dev/errors#${code}`,
+    type: `urn:holdpoint:error:${code}`,
     title: ERRORS[code].message,
     status: STATUS[category],
     detail: message,

@@ -6,10 +6,9 @@ import type {
   RawServerDefault,
 } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
-import type { ThreadRef } from "../checkpoint/checkpointer.js";
 import { HoldpointError } from "../errors.js";
 import { THREAD_ID } from "../graph/index.js";
-import type { Runtime } from "../runs/index.js";
+import type { Runtime, ThreadRef } from "../runs/index.js";
 import type { ConfigBody, PageQuery } from "./schemas/bodies.js";
 import { problemModel } from "./schemas/models.js";
 import type { SseOptions } from "./sse/respond.js";

@@ -1,6 +1,6 @@
 import cors from "@fastify/cors";
 import swagger from "@fastify/swagger";
-import Fastify, { type FastifyBaseLogger } from "fastify";
+import Fastify, { LogController, type FastifyBaseLogger } from "fastify";
 import {
   jsonSchemaTransform,
   jsonSchemaTransformObject,
@@ -41,6 +41,7 @@ export async function buildServer(
 ): Promise<App> {
   const app = Fastify({
     ...(log === undefined ? {} : { loggerInstance: log }),
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: options.bodyLimit,
     // Open streams would keep a closing server alive for ever.
     forceCloseConnections: true,

@@ -22,6 +22,7 @@ import {
   applyOutput,
   denyTask,
   draft,
+  END,
   keepTask,
   loseAttempt,
   mayRepeat,
@@ -125,7 +126,7 @@ class Execution {
     const { checkpointer, live } = deps;
     this.#stream = new RunStream({
       key: control.key,
-      graph: job.run.graph,
+      graph: deps.def,
       threadId: job.ref.threadId,
       runId: job.run.runId,
       seq: job.loaded.seq,
@@ -433,7 +434,7 @@ class Execution {
   }
 
   async #outcome(status: FinalStatus, open: readonly Opening[], error: RunFault | null): Promise<Outcome> {
-    const next = status === "completed" ? [] : await this.#nextNodes(open);
+    const next = status === "completed" ? [] : await this.#nextNodes();
     const current = open[0]?.task.node ?? error?.node ?? this.#snapshot.position.tasks[0]?.node ?? null;
     return {
       status,
@@ -452,22 +453,19 @@ class Execution {
     return this.#denial ?? this.#job.run.decision;
   }
 
-  /** What comes next, for people: at an `after` hold what the edges give now. */
-  async #nextNodes(open: readonly Opening[]): Promise<string[]> {
-    const waiting = new Set(open.filter(({ task }) => task.stage === "after").map(({ task }) => task.id));
+  /** What comes next, for people: of a node whose output is there, what its edges give now. */
+  async #nextNodes(): Promise<string[]> {
     const names: string[] = [];
     for (const task of this.#snapshot.position.tasks) {
-      if (task.node === START) continue;
-      if (!waiting.has(task.id)) names.push(task.node);
-      else {
-        const to = await this.#orCut(successors(this.#deps.def, this.#snapshot, task).catch(() => []));
-        if (to !== CUT)
-          names.push(
-            ...takeRoutes(this.#snapshot, new Map([[task.id, to]]), "").position.tasks.map(
-              ({ node }) => node,
-            ),
-          );
+      if (task.closed === undefined && task.denied === undefined) {
+        if (task.node !== START) names.push(task.node);
+        continue;
       }
+      const to = await this.#orCut(
+        successors(this.#deps.def, this.#snapshot, task).catch(() => []),
+        NEXT_NODES_MS,
+      );
+      if (to !== CUT) names.push(...to.filter((name) => name !== END));
     }
     return names;
   }
@@ -565,12 +563,12 @@ class Execution {
     return [...new Map(all.map((message) => [message.id, message])).values()];
   }
 
-  /** User code that decides the way has no signal; a stop does not wait for it. */
-  async #orCut<T>(work: Promise<T>): Promise<T | typeof CUT> {
+  /** User code that decides the way has no signal; a stop does not wait for it, or for `graceMs` at the most. */
+  async #orCut<T>(work: Promise<T>, graceMs = 0): Promise<T | typeof CUT> {
     const { cut } = this.#control;
     if (cut.aborted) {
       work.catch(() => undefined);
-      return CUT;
+      return Promise.race([work, sleep(graceMs, CUT, { ref: false })]);
     }
     let onCut: (() => void) | undefined;
     const aborted = new Promise<typeof CUT>((resolve) => {
@@ -586,7 +584,9 @@ class Execution {
   }
 }
 
-const CUT = Symbol("cut");
+const CUT: unique symbol = Symbol("cut");
+/** How long a run that was stopped waits for its edges to say what would have come next. */
+const NEXT_NODES_MS = 50;
 
 const TERMINAL = {
   interrupted_before: "interrupted",

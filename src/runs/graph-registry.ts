@@ -33,7 +33,8 @@ export class GraphRegistry {
   }
 
   /** The graph of a request: the named one, else the thread's, else the only one. Throws `not_found`, `graph_required`. */
-  choose(asked: string | undefined, ofThread: string | null): GraphDefinition {
+  choose(asked: string | GraphDefinition | undefined, ofThread: string | null): GraphDefinition {
+    if (typeof asked === "object") return asked;
     const name = asked ?? ofThread;
     if (name !== null) return this.get(name);
     const [only, ...others] = this.all();

@@ -1,3 +1,4 @@
+import { deepFreeze } from "../lib/deep-freeze.js";
 import type {
   Checkpointer,
   LogEntry,
@@ -39,7 +40,7 @@ async function hydrate(
   stored: StoredEvent,
 ): Promise<RunEvent> {
   const data = await dataOf(checkpointer, ref, entry, stored);
-  return Object.freeze({
+  return deepFreeze({
     ...stored,
     data,
     threadId: ref.threadId,
@@ -63,7 +64,7 @@ async function dataOf(
     return { input: messages.length === 0 ? input : { ...input, messages }, resumes: data.resumes };
   }
   if (eventType === "decision") {
-    const interrupt = await checkpointer.interrupt(ref.tenant, String(data.interruptId));
+    const interrupt = await checkpointer.interrupt(ref.tenant, data.interruptId as string);
     return { interrupt, decision: interrupt?.decision ?? null };
   }
   if (isTerminal(eventType) && entry.runId !== null) {
@@ -124,7 +125,7 @@ export function makeResult(
   outcome: Outcome,
   of: { messages: readonly Message[]; values: Values; interrupts: readonly Interrupt[]; seq: number },
 ): RunResult {
-  return Object.freeze({
+  return deepFreeze({
     threadId: ref.threadId,
     runId: run.runId,
     graph: run.graph,

@@ -1,7 +1,8 @@
 export { currentRun } from "./execute-run.js";
 export { newMessageSchema, toMessage } from "./message-input.js";
+export type { ThreadRef } from "../checkpoint/checkpointer.js";
 export type { RuntimeOptions } from "./options.js";
-export { DEFAULT_RECURSION_LIMIT, type InputRequest, type RunConfig } from "./request-input.js";
+export { MAX_RECURSION_LIMIT, type InputRequest, type RunConfig } from "./request-input.js";
 export { asJsonSchema } from "./response-schema.js";
 export type { ResumeRequest, RunHandle, StartRequest, StopReceipt, Waiting } from "./run-service.js";
 export { Runtime } from "./runtime.js";

@@ -47,7 +47,7 @@ export function toMessage(
     content,
     ...rest,
     created_at: created_at ?? isoNow(),
-  } as Message);
+  });
 }
 
 /**

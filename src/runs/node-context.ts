@@ -21,6 +21,7 @@ import {
   type Task,
 } from "../engine/index.js";
 import { deferred } from "../lib/deferred.js";
+import { show } from "../lib/show.js";
 import { jsonCopy, jsonFault, type Json } from "../lib/json.js";
 import { asJsonSchema } from "./response-schema.js";
 import type { OnceStore } from "./once-store.js";
@@ -39,6 +40,12 @@ export interface AttemptOptions {
 }
 
 const NEVER = new Promise<never>(() => undefined);
+
+/** Keys are parts of the storage's own keys. */
+function checkKey(key: string): void {
+  if (typeof key !== "string" || key.length > 200)
+    throw new TypeError("a key is a string of at most 200 characters");
+}
 
 /** One attempt of one task, as the runner sees it. */
 export class Attempt {
@@ -153,13 +160,15 @@ export class Attempt {
       if (answer.decision === "deny") throw new InterruptDenied(answer);
       return answer;
     }
-    this.#asks.push(ask);
+    // Calls of one key are one question.
+    if (!this.#asks.some(({ key }) => key === ask.key)) this.#asks.push(ask);
     setImmediate(this.#paused.resolve);
     return NEVER;
   }
 
   async #once<T>(key: string, effect: () => T | Promise<T>): Promise<T> {
     const { task, once } = this.#options;
+    checkKey(key);
     if (!once.has(task.id, key)) {
       if (this.#asks.some((ask) => ask.kind === "request")) return NEVER;
       if (this.#closed) throw new Error(`once("${key}"): this attempt of ${task.node} is over`);
@@ -171,6 +180,7 @@ export class Attempt {
   }
 
   #requestAsk(request: InterruptRequest): Ask {
+    if (request.key !== undefined) checkKey(request.key);
     if (typeof request.message !== "string")
       throw new TypeError("ctx.interrupt needs a message: the question, for people");
     const data = request.data ?? null;
@@ -202,7 +212,7 @@ export class Attempt {
     const statuses: readonly string[] = ["interrupted_before", "interrupted_after"];
     if (!statuses.includes(of.status))
       throw new TypeError(
-        `setInterrupt: status is ExecutionStatus.INTERRUPTED_BEFORE or INTERRUPTED_AFTER, not ${String(of.status)}`,
+        `setInterrupt: status is ExecutionStatus.INTERRUPTED_BEFORE or INTERRUPTED_AFTER, not ${show(of.status)}`,
       );
     return {
       key: `#${this.#calls++}`,

@@ -28,7 +28,9 @@ export interface InputRequest {
   readonly fields?: Record<string, unknown> | undefined;
 }
 
-export const DEFAULT_RECURSION_LIMIT = 25;
+/** Steps of one run. */
+const DEFAULT_RECURSION_LIMIT = 25;
+export const MAX_RECURSION_LIMIT = 100_000;
 
 /** Checked against the graph's state. Throws `validation_failed`, `message_exists`, `too_deep`, `not_serialisable`. */
 export function checkInput(
@@ -67,9 +69,22 @@ export function checkFields(def: GraphDefinition, given: Record<string, unknown>
   return values;
 }
 
-/** A run's own hold points; an unknown name is refused with the nearest one. */
-export function checkHolds(def: GraphDefinition, config: RunConfig): Partial<RunHolds> {
+/** A run's own limits and hold points, checked; an unknown name is refused with the nearest one. */
+export interface CheckedConfig {
+  readonly recursionLimit: number;
+  readonly holds: Partial<RunHolds>;
+  readonly metadata: Record<string, Json>;
+}
+
+export function checkConfig(def: GraphDefinition, config: RunConfig): CheckedConfig {
   const faults: ValidationFault[] = [];
+  const recursionLimit = config.recursionLimit ?? DEFAULT_RECURSION_LIMIT;
+  if (!Number.isSafeInteger(recursionLimit) || recursionLimit < 1 || recursionLimit > MAX_RECURSION_LIMIT) {
+    faults.push({
+      path: "config.recursion_limit",
+      message: `a whole number from 1 to ${MAX_RECURSION_LIMIT}`,
+    });
+  }
   const check = (names: HoldNames | undefined, path: string): HoldNames | undefined => {
     if (names === undefined || names === "*") return names;
     for (const name of names) {
@@ -84,7 +99,11 @@ export function checkHolds(def: GraphDefinition, config: RunConfig): Partial<Run
   const before = check(config.interruptBefore, "config.interrupt_before");
   const after = check(config.interruptAfter, "config.interrupt_after");
   if (faults.length > 0) throw invalid(faults);
-  return { ...(before === undefined ? {} : { before }), ...(after === undefined ? {} : { after }) };
+  return {
+    recursionLimit,
+    holds: { ...(before === undefined ? {} : { before }), ...(after === undefined ? {} : { after }) },
+    metadata: checkMetadata(config.metadata, "config.metadata"),
+  };
 }
 
 export function checkMetadata(

@@ -6,6 +6,7 @@ import {
   type Snapshot,
   type Task,
 } from "../engine/index.js";
+import { show } from "../lib/show.js";
 import { didYouMean } from "../lib/nearest.js";
 import { viewFor } from "./hold-points.js";
 
@@ -71,6 +72,6 @@ function target(
   const known = edge.map === null ? [...def.nodes.keys(), END] : [...edge.map.keys()];
   const what = edge.map === null ? "which is not a node" : "which its map does not have";
   throw new EdgeFault(
-    `the conditional edge from ${from} returned ${JSON.stringify(name) ?? String(name)}, ${what}${didYouMean(String(name), known)}`,
+    `the conditional edge from ${from} returned ${show(name)}, ${what}${didYouMean(String(name), known)}`,
   );
 }

@@ -42,11 +42,10 @@ import { readEvents, resultOf } from "./hydrate.js";
 import { isoNow, newId } from "./ids.js";
 import type { RuntimeOptions } from "./options.js";
 import {
-  checkHolds,
+  checkConfig,
   checkInput,
-  checkMetadata,
-  DEFAULT_RECURSION_LIMIT,
   type InputRequest,
+  type CheckedConfig,
   type RunConfig,
 } from "./request-input.js";
 import type { RunControl } from "./run-control.js";
@@ -57,13 +56,16 @@ import { threadKey } from "./thread-key.js";
 
 export interface StartRequest {
   readonly ref: ThreadRef;
-  readonly graph?: string | undefined;
+  /** By name, or itself: the library runs the very graph that was called. */
+  readonly graph?: string | GraphDefinition | undefined;
   readonly input?: InputRequest | undefined;
   readonly config?: RunConfig | undefined;
 }
 
 export interface ResumeRequest extends AnswerRequest {
   readonly ref: ThreadRef;
+  /** The library's own; over HTTP the thread's. */
+  readonly graph?: GraphDefinition | undefined;
   readonly answers?: readonly AnswerRequest[] | undefined;
   readonly config?: RunConfig | undefined;
   /** The library's "go on": merged in as a run's input is, and taken only at one plain pause. */
@@ -127,7 +129,7 @@ export class RunService {
 
   /** Starts a run at START. Refusals in order: not_found, invalid, graph_mismatch, thread_interrupted, thread_busy. */
   async start(request: StartRequest): Promise<RunHandle> {
-    const { ref, config = {} } = request;
+    const { ref } = request;
     return this.#untilSettled(async () => {
       this.#refuseWhenDraining();
       const loaded = await this.#deps.checkpointer.load(ref);
@@ -135,8 +137,7 @@ export class RunService {
       const def = this.#deps.graphs.choose(request.graph, head?.graph ?? null);
       const context = loaded.head === null ? [] : loaded.snapshot.messages;
       const input = checkInput(def, context, request.input ?? {}, "input");
-      const holds = checkHolds(def, config);
-      const metadata = checkMetadata(config.metadata, "config.metadata");
+      const config = checkConfig(def, request.config ?? {});
       const runId = newId();
       const change = beginChecked(() =>
         begin(
@@ -144,7 +145,7 @@ export class RunService {
           loaded.head === null || head?.checkpointId === null ? null : loaded.snapshot,
           input,
           runId,
-          holds,
+          config.holds,
         ),
       );
       const missing = def.state.missing(change.snapshot.values);
@@ -171,7 +172,6 @@ export class RunService {
         decision: null,
         resumes: false,
         config,
-        metadata,
       });
     });
   }
@@ -315,13 +315,12 @@ export class RunService {
     loaded: Loaded,
     standing: readonly Standing[],
   ): Promise<RunHandle | Waiting | undefined> {
-    const { ref, by, config = {} } = request;
+    const { ref, by } = request;
     const { head } = loaded;
-    const def = this.#graphOf(loaded);
+    const def = this.#graphOf(loaded, request.graph);
     const open = standing.flatMap((each) => (each.kind === "open" ? [each] : []));
     const answers = open.map((each) => makeAnswer(def, loaded.snapshot.messages, each, by));
-    const holds = checkHolds(def, config);
-    const metadata = checkMetadata(config.metadata, "config.metadata");
+    const config = checkConfig(def, request.config ?? {});
     const all = allAnswers(loaded, answers);
     const runId = all === null ? null : newId();
     const decided = open.map(({ interrupt }, i): Interrupt => {
@@ -354,7 +353,7 @@ export class RunService {
       loaded,
       [...all, { messages: merged.messages, state: null }],
       merged.fields,
-      holds,
+      config.holds,
     );
     const started = draft(
       "start",
@@ -379,7 +378,6 @@ export class RunService {
         decision: all.find(({ decision }) => decision === "deny") ?? all.at(-1) ?? null,
         resumes: true,
         config,
-        metadata,
       },
     );
   }
@@ -390,7 +388,7 @@ export class RunService {
     own: AnswerRequest | null,
     loaded: Loaded,
   ): Promise<RunHandle | undefined> {
-    const { ref, config = {} } = request;
+    const { ref } = request;
     const { head } = loaded;
     if (MOVES[head.status].resume !== "continue") throw notResumable(head);
     if (own?.decision !== undefined || own?.data !== undefined || own?.reason !== undefined) {
@@ -400,17 +398,16 @@ export class RunService {
         { status: head.status },
       );
     }
-    const def = this.#graphOf(loaded);
+    const def = this.#graphOf(loaded, request.graph);
     const input = checkInput(
       def,
       loaded.snapshot.messages,
       { messages: own?.messages, fields: own?.state },
       "",
     );
-    const holds = checkHolds(def, config);
-    const metadata = checkMetadata(config.metadata, "config.metadata");
+    const config = checkConfig(def, request.config ?? {});
     const answer = { messages: input.messages, state: input.fields };
-    const change = answered(def, loaded, [answer], {}, holds);
+    const change = answered(def, loaded, [answer], {}, config.holds);
     const started = draft(
       "start",
       { input: startInput([answer]), resumes: true },
@@ -427,7 +424,6 @@ export class RunService {
       decision: null,
       resumes: true,
       config,
-      metadata,
     });
   }
 
@@ -464,8 +460,8 @@ export class RunService {
       graph: of.def.name,
       status: "running",
       resumes: of.resumes,
-      recursionLimit: of.config.recursionLimit ?? DEFAULT_RECURSION_LIMIT,
-      metadata: of.metadata,
+      recursionLimit: of.config.recursionLimit,
+      metadata: of.config.metadata,
       decision: of.decision,
       firstSeq: from + of.before.length + 1,
       lastSeq: null,
@@ -517,7 +513,7 @@ export class RunService {
       abort();
       return undefined;
     }
-    live.publish({ key: threadKey(ref), graph: of.def.name }, events, seq);
+    live.publish({ key: threadKey(ref), graph: of.def }, events, seq);
     worker.execute(
       {
         ref,
@@ -608,7 +604,11 @@ export class RunService {
       retext: [],
     });
     if (written.outcome !== "committed") return null;
-    live.publish({ key: threadKey(ref), graph: head.graph }, of.events, seq);
+    live.publish(
+      { key: threadKey(ref), graph: this.#deps.graphs.find(head.graph ?? "") ?? null },
+      of.events,
+      seq,
+    );
     return seq;
   }
 
@@ -649,8 +649,9 @@ export class RunService {
   }
 
   /** The thread's graph as loaded. Throws `graph_changed` where a node that is next is gone. */
-  #graphOf(loaded: Loaded): GraphDefinition {
-    const def = this.#deps.graphs.get(loaded.head.graph ?? "");
+  #graphOf(loaded: Loaded, asked: GraphDefinition | undefined): GraphDefinition {
+    if (asked !== undefined && asked.name !== loaded.head.graph) throw mismatch(loaded.head, asked);
+    const def = asked ?? this.#deps.graphs.get(loaded.head.graph ?? "");
     const gone = loaded.snapshot.position.tasks.find(({ node }) => node !== START && !def.nodes.has(node));
     if (gone !== undefined) {
       throw new HoldpointError(
@@ -716,8 +717,7 @@ interface Beginning {
   readonly decide: Write["decide"];
   readonly decision: Answer | null;
   readonly resumes: boolean;
-  readonly config: RunConfig;
-  readonly metadata: RunRecord["metadata"];
+  readonly config: CheckedConfig;
 }
 
 async function* untilTerminal(
@@ -742,11 +742,7 @@ function beginChecked<T>(work: () => T): T {
 /** Why a thread does not take a run now. */
 function refuseRun(head: ThreadHead, def: GraphDefinition, open: readonly Interrupt[]): void {
   if (head.graph !== null && head.graph !== def.name) {
-    throw new HoldpointError(
-      "graph_mismatch",
-      `the thread belongs to the graph "${head.graph}", not to "${def.name}"; use another thread`,
-      { graph: head.graph },
-    );
+    throw mismatch(head, def);
   }
   if (isInterrupted(head.status)) {
     const detail =
@@ -754,6 +750,11 @@ function refuseRun(head: ThreadHead, def: GraphDefinition, open: readonly Interr
     throw new HoldpointError("thread_interrupted", detail, { interrupts: open });
   }
   if (!MOVES[head.status].run) throw busy(head);
+}
+
+function mismatch(head: ThreadHead, def: GraphDefinition): HoldpointError {
+  const detail = `the thread belongs to the graph "${head.graph ?? ""}", not to "${def.name}"; use another thread`;
+  return new HoldpointError("graph_mismatch", detail, { graph: head.graph });
 }
 
 export function busy(head: ThreadHead): HoldpointError {

@@ -8,7 +8,8 @@
  */
 import type { StoredEvent } from "../checkpoint/checkpointer.js";
 import type { Live } from "../events/index.js";
-import { isTerminal, type Draft, type EventType, type RunEvent } from "../engine/index.js";
+import { isTerminal, type Draft, type GraphDefinition, type RunEvent } from "../engine/index.js";
+import { deepFreeze } from "../lib/deep-freeze.js";
 import type { JsonObject } from "../lib/json.js";
 import { isoNow } from "./ids.js";
 
@@ -29,7 +30,7 @@ export interface Batch {
 
 export interface StreamOptions {
   readonly key: string;
-  readonly graph: string;
+  readonly graph: GraphDefinition;
   readonly threadId: string;
   readonly runId: string;
   readonly seq: number;
@@ -140,7 +141,7 @@ export class RunStream {
 
   #place(draft: Draft, seq: number): RunEvent {
     const { threadId, runId } = this.#options;
-    return Object.freeze({ ...draft, threadId, runId, seq, timestamp: isoNow() }) as RunEvent;
+    return deepFreeze({ ...draft, threadId, runId, seq, timestamp: isoNow() }) as RunEvent;
   }
 }
 
@@ -183,6 +184,6 @@ export function placeEvents(
 ): RunEvent[] {
   return drafts.map(
     (draft, i) =>
-      Object.freeze({ ...draft, threadId, runId, seq: from + i + 1, timestamp: isoNow() }) as RunEvent,
+      deepFreeze({ ...draft, threadId, runId, seq: from + i + 1, timestamp: isoNow() }) as RunEvent,
   );
 }

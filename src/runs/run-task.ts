@@ -19,6 +19,7 @@ import {
   type Task,
 } from "../engine/index.js";
 import { deferred } from "../lib/deferred.js";
+import { show } from "../lib/show.js";
 import { newId } from "./ids.js";
 import { Attempt } from "./node-context.js";
 import { nodeOutput, type Streamed } from "./node-output.js";
@@ -99,9 +100,12 @@ export async function runTask(task: Task, deps: TaskDeps): Promise<TaskOutcome> 
     deps.stream.forget(task.id);
     streamed = told.streamed;
     if (delayMs > 0) await sleep(delayMs, undefined, { signal: deps.control.cut }).catch(() => undefined);
-    if (deps.control.cut.aborted) return told;
+    if (isCut(deps)) return told;
   }
 }
+
+// It changes while the task waits, which the type checker cannot know.
+const isCut = ({ control }: TaskDeps): boolean => control.cut.aborted;
 
 async function runAttempt(
   spec: NodeSpec,
@@ -245,10 +249,5 @@ function isGenerator(value: unknown): value is AsyncGenerator | Generator {
 /** What was thrown, for people: anything may be. */
 export function errorText(error: unknown): string {
   if (error instanceof Error) return error.message === "" ? error.name : error.message;
-  if (typeof error === "string") return error;
-  try {
-    return `threw ${JSON.stringify(error) ?? String(error)}`;
-  } catch {
-    return `threw ${Object.prototype.toString.call(error)}`;
-  }
+  return typeof error === "string" ? error : `threw ${show(error)}`;
 }

@@ -1,7 +1,7 @@
 import type { Checkpointer } from "../checkpoint/checkpointer.js";
 import { HoldpointError } from "../errors.js";
 import { feedPublisher, Live } from "../events/index.js";
-import type { GraphDefinition, Logger, RunEvent } from "../engine/index.js";
+import type { EventPublisher, GraphDefinition, Logger, RunEvent } from "../engine/index.js";
 import { GraphRegistry } from "./graph-registry.js";
 import { runtimeOptions, type RuntimeOptions } from "./options.js";
 import { RunService } from "./run-service.js";
@@ -17,8 +17,7 @@ export class Runtime {
   readonly #live: Live;
   readonly #worker: RunWorker;
   readonly #log: Logger;
-  /** Publishers by the graph that has them. */
-  readonly #publishers = new Map<string, ((event: RunEvent) => void)[]>();
+  readonly #feeds = new WeakMap<EventPublisher, (event: RunEvent) => void>();
   #started: Promise<void> | null = null;
 
   constructor(of: { checkpointer: Checkpointer; log: Logger; options?: Partial<RuntimeOptions> }) {
@@ -32,16 +31,21 @@ export class Runtime {
     this.runs = new RunService({ ...shared, worker: this.#worker });
     this.threads = new ThreadService(shared);
     this.#live.tap((event, graph) => {
-      for (const feed of this.#publishers.get(graph) ?? []) feed(event);
+      for (const feed of this.#feedsOf(graph)) feed(event);
     });
   }
 
   register(def: GraphDefinition): void {
     this.graphs.register(def);
-    this.#publishers.set(
-      def.name,
-      def.publishers.map((publisher) => feedPublisher(publisher, this.#log)),
-    );
+  }
+
+  /** One feed a publisher, however many graphs share it: its events stay in order. */
+  #feedsOf(def: GraphDefinition): ((event: RunEvent) => void)[] {
+    return def.publishers.map((publisher) => {
+      const feed = this.#feeds.get(publisher) ?? feedPublisher(publisher, this.#log);
+      this.#feeds.set(publisher, feed);
+      return feed;
+    });
   }
 
   /** Opens the storage, beats, and takes over what others left. Once; a failed start may be tried again. */

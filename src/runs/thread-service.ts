@@ -194,7 +194,7 @@ export class ThreadService {
       const drafts = patchEvents(change, head.step).map((draft) =>
         typeof draft === "function" ? draft(checkpoint.id) : draft,
       );
-      const events = placeEvents(drafts, head.seq, ref.threadId, head.runId);
+      const events = placeEvents(drafts, head.seq, ref.threadId, null);
       const seq = head.seq + Math.max(1, events.length);
       const written = await this.#deps.checkpointer.write({
         ref,
@@ -202,7 +202,7 @@ export class ThreadService {
         at: isoNow(),
         seq,
         limit: seq,
-        runId: head.runId,
+        runId: null,
         head: { ...head, graph: head.graph ?? def.name },
         checkpoint,
         events: events.map(toStored),
@@ -212,7 +212,7 @@ export class ThreadService {
         retext,
       });
       if (written.outcome !== "committed") continue;
-      this.#deps.live.publish({ key: threadKey(ref), graph: head.graph ?? def.name }, events, seq);
+      this.#deps.live.publish({ key: threadKey(ref), graph: def }, events, seq);
       return this.state(ref);
     }
   }

@@ -18,7 +18,7 @@ declare module "vitest" {
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const folder = mkdtempSync(join(tmpdir(), "holdpoint-test-"));
-  execFileSync(process.execPath, ["scripts/build.mjs"], { stdio: "inherit" });
+  execFileSync(process.execPath, ["scripts/build.mjs", "--if-stale"], { stdio: "inherit" });
   const postgres = await startPostgres(folder);
   project.provide("postgresUrl", postgres.url);
   project.provide("embeddedDump", await packEmbedded(folder));

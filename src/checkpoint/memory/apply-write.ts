@@ -1,4 +1,5 @@
 import { addMessages, applyOps, NO_HOLDS, type Interrupt } from "../../engine/index.js";
+import { deepFreeze } from "../../lib/deep-freeze.js";
 import type { RunRecord, ThreadRef, Write } from "../checkpointer.js";
 import type { StoredThread } from "./stored-thread.js";
 
@@ -25,7 +26,7 @@ export function newThread(ref: ThreadRef, write: Write, seq: number, epoch: numb
     inFlight: false,
     position: { tasks: [], holds: NO_HOLDS },
     values: {},
-    context: [],
+    context: Object.freeze([]),
     sinceValues: { bytes: 0, size: 0 },
     runs: new Map(),
     entries: [],
@@ -36,7 +37,9 @@ export function newThread(ref: ThreadRef, write: Write, seq: number, epoch: numb
 }
 
 /** Applies a write whose guard has passed. Nothing in here can fail half-way. */
-export function applyWrite(thread: StoredThread, write: Write): void {
+export function applyWrite(thread: StoredThread, given: Write): void {
+  // Callers get what is stored here: what they do to it must change nothing.
+  const write = deepFreeze(given);
   const { head } = thread;
   const epoch = write.start === undefined ? head.epoch : head.epoch + 1;
   if (write.start !== undefined) {
@@ -78,7 +81,8 @@ export function applyWrite(thread: StoredThread, write: Write): void {
     });
   }
   for (const { id, message, data } of write.retext) {
-    if (thread.interrupts.some((each) => each.id === id && each.status === "open")) replaceInterrupt(thread, id, { message, data });
+    if (thread.interrupts.some((each) => each.id === id && each.status === "open"))
+      replaceInterrupt(thread, id, { message, data });
   }
   thread.head = {
     ...head,
@@ -98,6 +102,7 @@ function applyCheckpoint(thread: StoredThread, write: Write, epoch: number): voi
     thread.values = applyOps(thread.values, checkpoint.ops);
     thread.sinceValues = checkpoint.sinceValues;
   }
+  if (write.seq === write.guard.from) return;
   thread.entries.push({
     seq: write.seq,
     runId: write.runId,

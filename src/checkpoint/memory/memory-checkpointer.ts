@@ -85,7 +85,10 @@ export class InMemoryCheckpointer implements Checkpointer {
     );
     const messages: Message[] = [];
     for (const row of thread.messages) if (row.seq <= found.seq) messages[row.pos] = row.message;
-    return { record: recordOf(found), snapshot: { step: found.step, values, messages, position: found.position } };
+    return {
+      record: recordOf(found),
+      snapshot: { step: found.step, values, messages, position: found.position },
+    };
   }
 
   async write(write: Parameters<Checkpointer["write"]>[0]): Promise<Written> {
@@ -205,7 +208,13 @@ export class InMemoryCheckpointer implements Checkpointer {
     const entries = this.#threads.get(keyOf(ref))?.entries ?? [];
     let first = entries.length;
     while (first > 0 && (entries[first - 1]?.seq ?? 0) > after) first--;
-    return entries.slice(first, first + limit).map(({ seq, runId, checkpointId, events, messages }) => ({ seq, runId, checkpointId, events, messages }));
+    return entries.slice(first, first + limit).map(({ seq, runId, checkpointId, events, messages }) => ({
+      seq,
+      runId,
+      checkpointId,
+      events,
+      messages,
+    }));
   }
 
   async thread(ref: ThreadRef): Promise<ThreadHead | null> {
@@ -255,9 +264,13 @@ export class InMemoryCheckpointer implements Checkpointer {
   }
 
   async runMessages(ref: ThreadRef, runId: string): Promise<readonly Message[]> {
+    const thread = this.#threads.get(keyOf(ref));
+    const { firstSeq, lastSeq } = thread?.runs.get(runId) ?? { firstSeq: Infinity, lastSeq: null };
     const latest = new Map<number, Message>();
-    for (const row of this.#threads.get(keyOf(ref))?.messages ?? [])
-      if (row.runId === runId) latest.set(row.pos, row.message);
+    for (const row of thread?.messages ?? []) {
+      if (row.runId === runId && row.seq >= firstSeq && row.seq <= (lastSeq ?? Infinity))
+        latest.set(row.pos, row.message);
+    }
     return [...latest].sort(([a], [b]) => a - b).map(([, message]) => message);
   }
 
@@ -276,10 +289,7 @@ export class InMemoryCheckpointer implements Checkpointer {
         (filter.graph === null || interrupt.graph === filter.graph) &&
         (filter.threadId === null || interrupt.threadId === filter.threadId),
     );
-    return paginate(found, page, -1, ["time", "string"], (interrupt) => [
-      interrupt.createdAt,
-      interrupt.id,
-    ]);
+    return paginate(found, page, -1, ["time", "string"], (interrupt) => [interrupt.createdAt, interrupt.id]);
   }
 
   async openedAt(ref: ThreadRef, seq: number): Promise<readonly Interrupt[]> {
@@ -287,7 +297,9 @@ export class InMemoryCheckpointer implements Checkpointer {
   }
 
   async checkpoints(ref: ThreadRef, page: PageRequest): ReturnType<Checkpointer["checkpoints"]> {
-    const records = (this.#threads.get(keyOf(ref))?.entries ?? []).flatMap((entry) => (entry.checkpoint === null ? [] : [recordOf(entry.checkpoint)]));
+    const records = (this.#threads.get(keyOf(ref))?.entries ?? []).flatMap((entry) =>
+      entry.checkpoint === null ? [] : [recordOf(entry.checkpoint)],
+    );
     return paginate(records, page, -1, ["integer"], (record) => [record.seq]);
   }
 
@@ -318,12 +330,19 @@ export class InMemoryCheckpointer implements Checkpointer {
 const refOf = ({ tenant, threadId }: ThreadRef): ThreadRef => ({ tenant, threadId });
 
 /** What is told of a checkpoint, without how it is kept. */
-function recordOf({ ops: _ops, values: _values, position: _position, ...record }: NonNullable<StoredEntry["checkpoint"]>): CheckpointRecord {
+function recordOf({
+  ops: _ops,
+  values: _values,
+  position: _position,
+  ...record
+}: NonNullable<StoredEntry["checkpoint"]>): CheckpointRecord {
   return record;
 }
 
 function newestOfEachKey(interrupts: readonly Interrupt[]): Interrupt[] {
-  const newest = new Map(interrupts.map((interrupt) => [JSON.stringify([interrupt.taskId, interrupt.key]), interrupt]));
+  const newest = new Map(
+    interrupts.map((interrupt) => [JSON.stringify([interrupt.taskId, interrupt.key]), interrupt]),
+  );
   return interrupts.filter((interrupt) => [...newest.values()].includes(interrupt));
 }
 
@@ -332,22 +351,21 @@ function refusal(thread: StoredThread, write: Parameters<Checkpointer["write"]>[
   const { head } = thread;
   const { guard } = write;
   if (guard.by === "seq") {
-    const leftOpen = write.decide.every(({ id }) =>
-      thread.interrupts.some((interrupt) => interrupt.id === id && interrupt.status === "open"),
-    );
-    return head.seq !== guard.from || head.status === "running" || head.status === "queued" || !leftOpen
-      ? { outcome: "moved" }
-      : null;
+    if (head.seq !== guard.from || head.status === "running" || head.status === "queued")
+      return { outcome: "moved" };
+  } else {
+    if (head.epoch !== guard.epoch || head.status !== "running" || head.seq !== guard.from) {
+      const mine = thread.entries.some(
+        (entry) => entry.seq === write.seq && entry.epoch === guard.epoch && entry.runId === guard.runId,
+      );
+      return mine ? { outcome: "committed", epoch: guard.epoch } : { outcome: "fenced" };
+    }
+    const stop = thread.runs.get(guard.runId)?.stop ?? null;
+    if (stop !== null && guard.seesStop !== "now" && guard.seesStop !== stop.mode)
+      return { outcome: "stopping", stop };
   }
-  if (head.epoch !== guard.epoch || head.status !== "running" || head.seq !== guard.from) {
-    const mine = thread.entries.some(
-      (entry) => entry.seq === write.seq && entry.epoch === guard.epoch && entry.runId === guard.runId,
-    );
-    return mine ? { outcome: "committed", epoch: guard.epoch } : { outcome: "fenced" };
-  }
-  const stop = thread.runs.get(guard.runId)?.stop ?? null;
-  const seen = stop === null || guard.seesStop === "now" || guard.seesStop === stop.mode;
-  return seen ? null : { outcome: "stopping", stop };
+  const open = new Set(thread.interrupts.filter(({ status }) => status === "open").map(({ id }) => id));
+  return write.decide.every(({ id }) => open.has(id)) ? null : { outcome: "moved" };
 }
 
 /** One page of `items` by their sort key, as an ordered index would give it. */

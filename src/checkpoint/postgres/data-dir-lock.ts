@@ -64,7 +64,12 @@ function listen(path: string): Promise<Server> {
   return new Promise((resolve, reject) => {
     const server = createServer((socket) => socket.destroy());
     server.once("error", (error) => {
-      reject(new HoldpointError("database_unavailable", `The data directory cannot be locked by ${path}: ${error.message}. Choose one with a shorter path by HOLDPOINT_DATA_DIR.`));
+      reject(
+        new HoldpointError(
+          "database_unavailable",
+          `The data directory cannot be locked by ${path}: ${error.message}. Choose one with a shorter path by HOLDPOINT_DATA_DIR.`,
+        ),
+      );
     });
     server.listen(path, () => {
       server.unref();

@@ -8,7 +8,10 @@ export interface Database {
   /** One statement. A lost or refused connection throws HoldpointError `database_unavailable`. */
   query<Row extends object>(sql: string, values?: readonly unknown[]): Promise<Row[]>;
   /** Several statements without values, in one transaction that holds `lock`; rolled back where `work` throws. */
-  exclusively<T>(lock: number, work: (run: (sql: string, values?: readonly unknown[]) => Promise<object[]>) => Promise<T>): Promise<T>;
+  exclusively<T>(
+    lock: number,
+    work: (run: (sql: string, values?: readonly unknown[]) => Promise<object[]>) => Promise<T>,
+  ): Promise<T>;
   /** No other process can be using this database: whoever beat in it before is dead. */
   readonly isExclusive: boolean;
 }

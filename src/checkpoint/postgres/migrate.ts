@@ -22,25 +22,47 @@ export async function migrate(database: Database): Promise<void> {
   const known = await Promise.all(
     files.map(async (name) => {
       const sql = await readFile(new URL(name, FOLDER), "utf8");
-      return { number: Number(name.slice(0, 4)), name, sql, checksum: createHash("sha256").update(sql).digest("hex") };
+      return {
+        number: Number(name.slice(0, 4)),
+        name,
+        sql,
+        checksum: createHash("sha256").update(sql).digest("hex"),
+      };
     }),
   );
   await database.exclusively(LOCK, async (run) => {
     await run("CREATE SCHEMA IF NOT EXISTS holdpoint");
-    await run("CREATE TABLE IF NOT EXISTS holdpoint.migration (number integer PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())");
-    const applied = (await run("SELECT number, name, checksum FROM holdpoint.migration ORDER BY number", [])) as Applied[];
+    await run(
+      "CREATE TABLE IF NOT EXISTS holdpoint.migration (number integer PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())",
+    );
+    const applied = (await run(
+      "SELECT number, name, checksum FROM holdpoint.migration ORDER BY number",
+      [],
+    )) as Applied[];
     for (const row of applied) {
       const file = known.find(({ number }) => number === row.number);
       if (file === undefined) {
-        throw new HoldpointError("database_unavailable", `The database is newer than this Holdpoint: it has the migration ${row.name}. Start a newer version, or use another database.`);
+        throw new HoldpointError(
+          "database_unavailable",
+          `The database is newer than this Holdpoint: it has the migration ${row.name}. Start a newer version, or use another database.`,
+        );
       }
       if (file.checksum !== row.checksum) {
-        throw new HoldpointError("database_unavailable", `The migration ${row.name} was applied in another wording: this database belongs to another version of Holdpoint.`);
+        throw new HoldpointError(
+          "database_unavailable",
+          `The migration ${row.name} was applied in another wording: this database belongs to another version of Holdpoint.`,
+        );
       }
     }
-    for (const { number, name, sql, checksum } of known.filter((file) => !applied.some((row) => row.number === file.number))) {
+    for (const { number, name, sql, checksum } of known.filter(
+      (file) => !applied.some((row) => row.number === file.number),
+    )) {
       await run(sql);
-      await run("INSERT INTO holdpoint.migration (number, name, checksum) VALUES ($1, $2, $3)", [number, name, checksum]);
+      await run("INSERT INTO holdpoint.migration (number, name, checksum) VALUES ($1, $2, $3)", [
+        number,
+        name,
+        checksum,
+      ]);
     }
   });
 }

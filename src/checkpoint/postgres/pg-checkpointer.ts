@@ -3,17 +3,40 @@
  * database (migrations/0002): one round trip, and each of their statements sees what was committed before it.
  */
 import type { Message } from "../../engine/index.js";
-import type { Checkpointer, Claim, LogEntry, Owned, RunRecord, StopOutcome, StopRequest, TaskRecord, ThreadRef, WorkerInfo, Write, Written } from "../checkpointer.js";
+import type {
+  Checkpointer,
+  Claim,
+  LogEntry,
+  Owned,
+  RunRecord,
+  StopOutcome,
+  StopRequest,
+  TaskRecord,
+  ThreadRef,
+  WorkerInfo,
+  Write,
+  Written,
+} from "../checkpointer.js";
 import type { Database } from "./database.js";
 import { migrate } from "./migrate.js";
 import { PgDatabase, type PgOptions } from "./pg-database.js";
 import { PgliteDatabase, type PgliteOptions } from "./pglite-database.js";
-import { eventsOf, interruptOf, messageOf, runOf, type InterruptRow, type LogRow, type MessageRow, type RunRow } from "./rows.js";
+import {
+  eventsOf,
+  interruptOf,
+  messageOf,
+  runOf,
+  type InterruptRow,
+  type LogRow,
+  type MessageRow,
+  type RunRow,
+} from "./rows.js";
 import * as lists from "./sql/lists.js";
 import { load, loadAt, thread, tombstoneSeq } from "./sql/load.js";
 import { write } from "./sql/write.js";
 
-export type PgCheckpointerOptions = { readonly database: Database } | ({ readonly url: string } & Partial<PgOptions>) | PgliteOptions;
+export type PgCheckpointerOptions =
+  { readonly database: Database } | ({ readonly url: string } & Partial<PgOptions>) | PgliteOptions;
 
 export class PgCheckpointer implements Checkpointer {
   readonly #db: Database;
@@ -80,23 +103,38 @@ export class PgCheckpointer implements Checkpointer {
   }
 
   async record(ref: ThreadRef, epoch: number, { taskId, key, value }: TaskRecord): Promise<boolean> {
-    const [row] = await this.#db.query<{ ok: boolean }>("SELECT holdpoint.record_v1($1, $2, $3, $4, $5, $6) AS ok", [ref.tenant, ref.threadId, epoch, JSON.stringify(taskId), JSON.stringify(key), JSON.stringify(value)]);
+    const [row] = await this.#db.query<{ ok: boolean }>(
+      "SELECT holdpoint.record_v1($1, $2, $3, $4, $5, $6) AS ok",
+      [ref.tenant, ref.threadId, epoch, JSON.stringify(taskId), JSON.stringify(key), JSON.stringify(value)],
+    );
     return row?.ok === true;
   }
 
   async requestStop(ref: ThreadRef, stop: StopRequest): Promise<StopOutcome> {
-    const [row] = await this.#db.query<{ was: StopOutcome["was"]; run: string; run_epoch: number }>("SELECT * FROM holdpoint.request_stop_v1($1, $2, $3, $4)", [ref.tenant, ref.threadId, stop.mode, JSON.stringify(stop)]);
+    const [row] = await this.#db.query<{ was: StopOutcome["was"]; run: string; run_epoch: number }>(
+      "SELECT * FROM holdpoint.request_stop_v1($1, $2, $3, $4)",
+      [ref.tenant, ref.threadId, stop.mode, JSON.stringify(stop)],
+    );
     if (row?.was === "running") return { was: "running", runId: row.run, epoch: row.run_epoch };
     return { was: row?.was === "not-running" ? "not-running" : "missing" };
   }
 
   async remove(ref: ThreadRef): Promise<"removed" | "busy" | "missing"> {
-    const [row] = await this.#db.query<{ outcome: "removed" | "busy" | "missing" }>("SELECT holdpoint.remove_v1($1, $2) AS outcome", [ref.tenant, ref.threadId]);
+    const [row] = await this.#db.query<{ outcome: "removed" | "busy" | "missing" }>(
+      "SELECT holdpoint.remove_v1($1, $2) AS outcome",
+      [ref.tenant, ref.threadId],
+    );
     return row?.outcome ?? "missing";
   }
 
   async beat(worker: WorkerInfo): Promise<readonly Owned[]> {
-    const rows = await this.#db.query<{ tenant: string; thread_id: string; run_id: string; epoch: number; stop: string | null }>("SELECT * FROM holdpoint.beat_v1($1, $2)", [worker.id, worker.leaseMs]);
+    const rows = await this.#db.query<{
+      tenant: string;
+      thread_id: string;
+      run_id: string;
+      epoch: number;
+      stop: string | null;
+    }>("SELECT * FROM holdpoint.beat_v1($1, $2)", [worker.id, worker.leaseMs]);
     return rows.map((row) => ({
       ref: { tenant: row.tenant, threadId: row.thread_id },
       runId: row.run_id,
@@ -106,8 +144,21 @@ export class PgCheckpointer implements Checkpointer {
   }
 
   async claim(worker: WorkerInfo, graphs: readonly string[], limit: number): Promise<readonly Claim[]> {
-    const rows = await this.#db.query<{ tenant: string; thread_id: string; run_id: string; graph: string; epoch: number; crashed: boolean }>("SELECT * FROM holdpoint.claim_v1($1, $2, $3)", [worker.id, graphs, limit]);
-    return rows.map((row) => ({ ref: { tenant: row.tenant, threadId: row.thread_id }, runId: row.run_id, graph: row.graph, epoch: row.epoch, crashed: row.crashed }));
+    const rows = await this.#db.query<{
+      tenant: string;
+      thread_id: string;
+      run_id: string;
+      graph: string;
+      epoch: number;
+      crashed: boolean;
+    }>("SELECT * FROM holdpoint.claim_v1($1, $2, $3)", [worker.id, graphs, limit]);
+    return rows.map((row) => ({
+      ref: { tenant: row.tenant, threadId: row.thread_id },
+      runId: row.run_id,
+      graph: row.graph,
+      epoch: row.epoch,
+      crashed: row.crashed,
+    }));
   }
 
   async release(ref: ThreadRef, epoch: number, { inFlight }: { inFlight: boolean }): Promise<boolean> {
@@ -120,18 +171,28 @@ export class PgCheckpointer implements Checkpointer {
 
   async log(ref: ThreadRef, after: number, limit: number): Promise<readonly LogEntry[]> {
     const key = [ref.tenant, ref.threadId];
-    const rows = await this.#db.query<LogRow>("SELECT seq, run_id, events, messages, checkpoint_id FROM holdpoint.log WHERE tenant = $1 AND thread_id = $2 AND seq > $3 ORDER BY seq LIMIT $4", [...key, after, limit]);
+    const rows = await this.#db.query<LogRow>(
+      "SELECT seq, run_id, events, messages, checkpoint_id FROM holdpoint.log WHERE tenant = $1 AND thread_id = $2 AND seq > $3 ORDER BY seq LIMIT $4",
+      [...key, after, limit],
+    );
     const places = rows.flatMap((row) => row.messages);
     const bodies =
       places.length === 0
         ? []
-        : await this.#db.query<MessageRow>("SELECT pos, seq, body FROM holdpoint.message WHERE tenant = $1 AND thread_id = $2 AND pos = ANY ($3) AND seq = ANY ($4)", [...key, places, rows.map((row) => row.seq)]);
+        : await this.#db.query<MessageRow>(
+            "SELECT pos, seq, body FROM holdpoint.message WHERE tenant = $1 AND thread_id = $2 AND pos = ANY ($3) AND seq = ANY ($4)",
+            [...key, places, rows.map((row) => row.seq)],
+          );
     return rows.map((row) => ({
       seq: row.seq,
       runId: row.run_id,
       checkpointId: row.checkpoint_id,
       events: eventsOf(row),
-      messages: row.messages.flatMap((pos) => bodies.filter((body) => body.pos === pos && body.seq === row.seq).map((body) => ({ pos, message: messageOf(body) }))),
+      messages: row.messages.flatMap((pos) =>
+        bodies
+          .filter((body) => body.pos === pos && body.seq === row.seq)
+          .map((body) => ({ pos, message: messageOf(body) })),
+      ),
     }));
   }
 
@@ -144,7 +205,10 @@ export class PgCheckpointer implements Checkpointer {
   }
 
   async run(ref: ThreadRef, runId: string): Promise<RunRecord | null> {
-    const [row] = await this.#db.query<RunRow>("SELECT * FROM holdpoint.run WHERE tenant = $1 AND thread_id = $2 AND run_id = $3", [ref.tenant, ref.threadId, runId]);
+    const [row] = await this.#db.query<RunRow>(
+      "SELECT * FROM holdpoint.run WHERE tenant = $1 AND thread_id = $2 AND run_id = $3",
+      [ref.tenant, ref.threadId, runId],
+    );
     return row === undefined ? null : runOf(row);
   }
 
@@ -171,7 +235,10 @@ export class PgCheckpointer implements Checkpointer {
   }
 
   async interrupt(tenant: string, id: string): ReturnType<Checkpointer["interrupt"]> {
-    const [row] = await this.#db.query<InterruptRow>("SELECT * FROM holdpoint.interrupt WHERE tenant = $1 AND id = $2", [tenant, id]);
+    const [row] = await this.#db.query<InterruptRow>(
+      "SELECT * FROM holdpoint.interrupt WHERE tenant = $1 AND id = $2",
+      [tenant, id],
+    );
     return row === undefined ? null : interruptOf(row);
   }
 
@@ -180,7 +247,10 @@ export class PgCheckpointer implements Checkpointer {
   }
 
   async openedAt(ref: ThreadRef, seq: number): ReturnType<Checkpointer["openedAt"]> {
-    const rows = await this.#db.query<InterruptRow>("SELECT * FROM holdpoint.interrupt WHERE tenant = $1 AND thread_id = $2 AND seq = $3 ORDER BY id", [ref.tenant, ref.threadId, seq]);
+    const rows = await this.#db.query<InterruptRow>(
+      "SELECT * FROM holdpoint.interrupt WHERE tenant = $1 AND thread_id = $2 AND seq = $3 ORDER BY id",
+      [ref.tenant, ref.threadId, seq],
+    );
     return rows.map(interruptOf);
   }
 

@@ -30,12 +30,13 @@ export class PgDatabase implements Database {
 
   async open(): Promise<void> {
     const { default: pg } = await import("pg");
-    const parser = (oid: number, format?: "text" | "binary"): unknown => (oid === INT8 ? Number : pg.types.getTypeParser(oid, format as "text"));
+    const types = new pg.TypeOverrides();
+    types.setTypeParser(INT8, Number);
     this.#pool = new pg.Pool({
       connectionString: this.#options.url,
       max: this.#options.poolSize ?? 10,
       connectionTimeoutMillis: 5000,
-      types: { getTypeParser: parser as typeof pg.types.getTypeParser },
+      types,
     });
     // An idle connection that breaks is replaced; without a listener it would end the process.
     this.#pool.on("error", () => undefined);
@@ -57,7 +58,10 @@ export class PgDatabase implements Database {
     }
   }
 
-  async exclusively<T>(lock: number, work: (run: (sql: string, values?: readonly unknown[]) => Promise<object[]>) => Promise<T>): Promise<T> {
+  async exclusively<T>(
+    lock: number,
+    work: (run: (sql: string, values?: readonly unknown[]) => Promise<object[]>) => Promise<T>,
+  ): Promise<T> {
     const client = await this.#connected().connect();
     let failed: Error | undefined;
     try {
@@ -89,8 +93,13 @@ export class PgDatabase implements Database {
     const until = Date.now() + this.#options.waitMs;
     for (let pause = 100; ; pause = Math.min(pause * 2, 2000)) {
       try {
-        const [row] = await this.query<{ version: string }>("SELECT current_setting('server_version') AS version");
-        this.describe = this.describe.replace(/^PostgreSQL( [\d.]+)?/, `PostgreSQL ${row?.version.split(" ")[0] ?? ""}`);
+        const [row] = await this.query<{ version: string }>(
+          "SELECT current_setting('server_version') AS version",
+        );
+        this.describe = this.describe.replace(
+          /^PostgreSQL( [\d.]+)?/,
+          `PostgreSQL ${row?.version.split(" ")[0] ?? ""}`,
+        );
         return;
       } catch (error) {
         const away = error instanceof HoldpointError && error.code === "database_unavailable";
@@ -98,8 +107,15 @@ export class PgDatabase implements Database {
         if (!away || late) {
           await this.close();
           const detail = error instanceof Error ? error.message : String(error);
-          const waited = away ? ` It was waited for ${this.#options.waitMs} ms (HOLDPOINT_DATABASE_WAIT_MS).` : "";
-          throw new HoldpointError("database_unavailable", `Cannot use DATABASE_URL: ${detail}.${waited} Start the database or correct DATABASE_URL; without it Holdpoint uses its embedded database.`, {}, { cause: error });
+          const waited = away
+            ? ` It was waited for ${this.#options.waitMs} ms (HOLDPOINT_DATABASE_WAIT_MS).`
+            : "";
+          throw new HoldpointError(
+            "database_unavailable",
+            `Cannot use DATABASE_URL: ${detail}.${waited} Start the database or correct DATABASE_URL; without it Holdpoint uses its embedded database.`,
+            {},
+            { cause: error },
+          );
         }
         this.#options.onWait?.(error.message);
         await new Promise((resolve) => setTimeout(resolve, pause));

@@ -37,7 +37,10 @@ export class PgliteDatabase implements Database {
 
   constructor(options: PgliteOptions) {
     this.#options = options;
-    this.describe = options.dataDir === null ? "embedded, in memory" : `embedded, in ${options.dataDir} (for development and single machines)`;
+    this.describe =
+      options.dataDir === null
+        ? "embedded, in memory"
+        : `embedded, in ${options.dataDir} (for development and single machines)`;
   }
 
   async open(): Promise<void> {
@@ -58,7 +61,12 @@ export class PgliteDatabase implements Database {
       await this.#lock?.release();
       this.#lock = null;
       const detail = error instanceof Error ? error.message : String(error);
-      throw new HoldpointError("database_unavailable", `The embedded database in ${dataDir ?? "memory"} does not open: ${detail}`, {}, { cause: error });
+      throw new HoldpointError(
+        "database_unavailable",
+        `The embedded database in ${dataDir ?? "memory"} does not open: ${detail}`,
+        {},
+        { cause: error },
+      );
     }
     this.#timer = setInterval(() => void this.#housekeeping().catch(() => undefined), housekeepingMs);
     this.#timer.unref();
@@ -88,7 +96,10 @@ export class PgliteDatabase implements Database {
     return rows;
   }
 
-  exclusively<T>(_lock: number, work: (run: (sql: string, values?: readonly unknown[]) => Promise<object[]>) => Promise<T>): Promise<T> {
+  exclusively<T>(
+    _lock: number,
+    work: (run: (sql: string, values?: readonly unknown[]) => Promise<object[]>) => Promise<T>,
+  ): Promise<T> {
     // One connection, one transaction at a time: that is the lock.
     return this.#opened().transaction((tx) =>
       work(async (sql, values) => {
@@ -105,7 +116,8 @@ export class PgliteDatabase implements Database {
   }
 
   #opened(): PGlite {
-    if (this.#db === null) throw new HoldpointError("database_unavailable", "the embedded database is closed");
+    if (this.#db === null)
+      throw new HoldpointError("database_unavailable", "the embedded database is closed");
     return this.#db;
   }
 

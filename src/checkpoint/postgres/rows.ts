@@ -1,5 +1,14 @@
 /** Rows and what they mean. Rows never leave the adapter. */
-import type { Answer, Interrupt, Message, Outcome, Position, StateOp, ThreadStatus, Values } from "../../engine/index.js";
+import type {
+  Answer,
+  Interrupt,
+  Message,
+  Outcome,
+  Position,
+  StateOp,
+  ThreadStatus,
+  Values,
+} from "../../engine/index.js";
 import type { JsonObject } from "../../lib/json.js";
 import type { CheckpointRecord, RunRecord, StopRequest, StoredEvent, ThreadHead } from "../checkpointer.js";
 
@@ -97,10 +106,14 @@ export interface InterruptRow {
   decided_at: Date | null;
 }
 
+// What these columns hold is what this code wrote: the type argument names it.
+// eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters
 const read = <T>(json: string): T => JSON.parse(json) as T;
+// eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters
 const readOr = <T>(json: string | null): T | null => (json === null ? null : read<T>(json));
-const time = (at: Date): string => at.toISOString();
-const timeOr = (at: Date | null): string | null => at?.toISOString() ?? null;
+// Inside JSON a time is a string.
+const time = (at: Date | string): string => new Date(at).toISOString();
+const timeOr = (at: Date | string | null): string | null => (at === null ? null : time(at));
 
 export function threadOf(row: ThreadRow): ThreadHead {
   return {
@@ -161,7 +174,10 @@ export function checkpointOf(row: CheckpointRow): CheckpointRecord {
 }
 
 /** The part of an interrupt that is written once and never looked at by SQL. */
-export type InterruptBody = Pick<Interrupt, "kind" | "pauses" | "reason" | "responseSchema" | "decisions" | "named" | "plain" | "path">;
+export type InterruptBody = Pick<
+  Interrupt,
+  "kind" | "pauses" | "reason" | "responseSchema" | "decisions" | "named" | "plain" | "path"
+>;
 
 export function interruptOf(row: InterruptRow): Interrupt {
   return {
@@ -184,7 +200,7 @@ export function interruptOf(row: InterruptRow): Interrupt {
   };
 }
 
-export const messageOf = (row: MessageRow): Message => read<Message>(row.body);
+export const messageOf = (row: Pick<MessageRow, "body">): Message => read<Message>(row.body);
 export const eventsOf = (row: LogRow): StoredEvent[] => read<StoredEvent[]>(row.events);
 export const opsOf = (row: OpsRow): StateOp[] => read<StateOp[]>(row.ops);
 export const valuesOf = (json: string): Values => read<Values>(json);

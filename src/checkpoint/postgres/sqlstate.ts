@@ -15,14 +15,25 @@ const CODES = new Set([
   "ETIMEDOUT",
   "EHOSTUNREACH",
 ]);
-const WORDS = /Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|connection is closed/i;
+const WORDS =
+  /Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|connection is closed/i;
 
 /** The same error, or `database_unavailable` where the database did not answer: that one may be tried again. */
 export function fromDatabase(error: unknown, describe: string): unknown {
   if (!(error instanceof Error) || error instanceof HoldpointError) return error;
   const code = codeOf(error);
-  const away = CODES.has(code) || CLASSES.some((group) => code.length === 5 && code.startsWith(group)) || WORDS.test(error.message);
-  return away ? new HoldpointError("database_unavailable", `${describe} does not answer: ${reasonOf(error)}`, {}, { cause: error }) : error;
+  const away =
+    CODES.has(code) ||
+    CLASSES.some((group) => code.length === 5 && code.startsWith(group)) ||
+    WORDS.test(error.message);
+  return away
+    ? new HoldpointError(
+        "database_unavailable",
+        `${describe} does not answer: ${reasonOf(error)}`,
+        {},
+        { cause: error },
+      )
+    : error;
 }
 
 /** A value that the encoding cannot hold (a NUL): it equals nothing that is stored. */
@@ -38,5 +49,7 @@ function codeOf(error: Error): string {
 
 function reasonOf(error: Error): string {
   if (error.message !== "") return error.message;
-  return error instanceof AggregateError ? error.errors.map((each) => (each instanceof Error ? each.message : String(each))).join(", ") : error.name;
+  return error instanceof AggregateError
+    ? error.errors.map((each) => (each instanceof Error ? each.message : String(each))).join(", ")
+    : error.name;
 }

@@ -1,7 +1,7 @@
 /** What clients send. Unknown keys are refused, so that a typo is never silently ignored. */
 import { z } from "zod";
 import { DECISIONS, INTERRUPT_STATUSES, THREAD_STATUSES } from "../../engine/index.js";
-import { newMessageSchema } from "../../runs/index.js";
+import { MAX_RECURSION_LIMIT, newMessageSchema } from "../../runs/index.js";
 
 const message = z.union([z.string(), newMessageSchema], {
   error: "a message is a string or { role, content, … }",
@@ -11,7 +11,7 @@ const fields = z.record(z.string(), z.unknown());
 const names = z.union([z.array(z.string()), z.literal("*")], { error: 'a list of node names, or "*"' });
 
 const config = z.strictObject({
-  recursion_limit: z.number().int().min(1).max(100_000).optional(),
+  recursion_limit: z.number().int().min(1).max(MAX_RECURSION_LIMIT).optional(),
   interrupt_before: names.optional(),
   interrupt_after: names.optional(),
   metadata: fields.optional(),

@@ -1,18 +1,53 @@
 import type { Interrupt, Message } from "../../../engine/index.js";
-import { decodeCursor, encodeCursor, type CheckpointRecord, type Checkpointer, type DecisionRecord, type Page, type PageRequest, type RunRecord, type ThreadHead, type ThreadRef } from "../../checkpointer.js";
+import {
+  decodeCursor,
+  encodeCursor,
+  type CheckpointRecord,
+  type Checkpointer,
+  type DecisionRecord,
+  type Page,
+  type PageRequest,
+  type RunRecord,
+  type ThreadHead,
+  type ThreadRef,
+} from "../../checkpointer.js";
 import type { Database } from "../database.js";
-import { checkpointOf, interruptOf, messageOf, runOf, threadOf, type CheckpointRow, type InterruptRow, type MessageRow, type RunRow, type ThreadRow } from "../rows.js";
+import {
+  checkpointOf,
+  interruptOf,
+  messageOf,
+  runOf,
+  threadOf,
+  type CheckpointRow,
+  type InterruptRow,
+  type MessageRow,
+  type RunRow,
+  type ThreadRow,
+} from "../rows.js";
 
 /** One row more than the page is read: that tells whether there is a next one. */
-function pageOf<Row, Item>(rows: readonly Row[], limit: number, item: (row: Row) => Item, key: (row: Row) => (string | number)[]): Page<Item> {
+function pageOf<Row, Item>(
+  rows: readonly Row[],
+  limit: number,
+  item: (row: Row) => Item,
+  key: (row: Row) => (string | number)[],
+): Page<Item> {
   const taken = rows.slice(0, limit);
   const last = taken.at(-1);
-  return { items: taken.map(item), next: rows.length > limit && last !== undefined ? encodeCursor(key(last)) : null };
+  return {
+    items: taken.map(item),
+    next: rows.length > limit && last !== undefined ? encodeCursor(key(last)) : null,
+  };
 }
 
 const iso = (at: Date): string => at.toISOString();
 
-export async function threads(database: Database, tenant: string, filter: Parameters<Checkpointer["threads"]>[1], page: PageRequest): Promise<Page<ThreadHead>> {
+export async function threads(
+  database: Database,
+  tenant: string,
+  filter: Parameters<Checkpointer["threads"]>[1],
+  page: PageRequest,
+): Promise<Page<ThreadHead>> {
   const [at = null, id = null] = decodeCursor(page.cursor, ["time", "string"]) ?? [];
   const rows = await database.query<ThreadRow>(
     `SELECT * FROM holdpoint.thread
@@ -33,7 +68,11 @@ export async function runs(database: Database, ref: ThreadRef, page: PageRequest
   return pageOf(rows, page.limit, runOf, (row) => [row.first_seq]);
 }
 
-export async function messages(database: Database, ref: ThreadRef, page: PageRequest): Promise<Page<Message>> {
+export async function messages(
+  database: Database,
+  ref: ThreadRef,
+  page: PageRequest,
+): Promise<Page<Message>> {
   const [pos = null] = decodeCursor(page.cursor, ["integer"]) ?? [];
   const rows = await database.query<MessageRow>(
     `SELECT DISTINCT ON (pos) pos, seq, body FROM holdpoint.message
@@ -43,7 +82,12 @@ export async function messages(database: Database, ref: ThreadRef, page: PageReq
   return pageOf(rows, page.limit, messageOf, (row) => [row.pos]);
 }
 
-export async function interrupts(database: Database, tenant: string, filter: Parameters<Checkpointer["interrupts"]>[1], page: PageRequest): Promise<Page<Interrupt>> {
+export async function interrupts(
+  database: Database,
+  tenant: string,
+  filter: Parameters<Checkpointer["interrupts"]>[1],
+  page: PageRequest,
+): Promise<Page<Interrupt>> {
   const [at = null, id = null] = decodeCursor(page.cursor, ["time", "string"]) ?? [];
   const rows = await database.query<InterruptRow>(
     `SELECT * FROM holdpoint.interrupt
@@ -55,7 +99,11 @@ export async function interrupts(database: Database, tenant: string, filter: Par
   return pageOf(rows, page.limit, interruptOf, (row) => [iso(row.created_at), row.id]);
 }
 
-export async function checkpoints(database: Database, ref: ThreadRef, page: PageRequest): Promise<Page<CheckpointRecord>> {
+export async function checkpoints(
+  database: Database,
+  ref: ThreadRef,
+  page: PageRequest,
+): Promise<Page<CheckpointRecord>> {
   const [seq = null] = decodeCursor(page.cursor, ["integer"]) ?? [];
   const rows = await database.query<CheckpointRow>(
     `SELECT seq, run_id, checkpoint_id, parent_id, step, path, status, next_nodes, source, created_at FROM holdpoint.log
@@ -66,9 +114,25 @@ export async function checkpoints(database: Database, ref: ThreadRef, page: Page
 }
 
 export async function decisionRecords(database: Database, ref: ThreadRef): Promise<DecisionRecord[]> {
-  const rows = await database.query<{ interrupt_id: string; thread_id: string; node: string; decision: DecisionRecord["decision"]; by: string; at: Date; digest: string }>(
+  const rows = await database.query<{
+    interrupt_id: string;
+    thread_id: string;
+    node: string;
+    decision: DecisionRecord["decision"];
+    by: string;
+    at: Date;
+    digest: string;
+  }>(
     "SELECT * FROM holdpoint.decision_record WHERE tenant = $1 AND thread_id = $2 ORDER BY at, interrupt_id",
     [ref.tenant, ref.threadId],
   );
-  return rows.map(({ interrupt_id: interruptId, thread_id: threadId, node, decision, by, at, digest }) => ({ interruptId, threadId, node: JSON.parse(node) as string, decision, by: JSON.parse(by) as string, at: iso(at), digest }));
+  return rows.map(({ interrupt_id: interruptId, thread_id: threadId, node, decision, by, at, digest }) => ({
+    interruptId,
+    threadId,
+    node: JSON.parse(node) as string,
+    decision,
+    by: JSON.parse(by) as string,
+    at: iso(at),
+    digest,
+  }));
 }

@@ -5,16 +5,20 @@ import type { InterruptBody } from "../rows.js";
 
 /** One atomic change of a thread, in one round trip. What users wrote goes as JSON text inside the JSON. */
 export async function write(database: Database, given: Write): Promise<Written> {
-  const [row] = await database.query<{ answer: Answer | string }>("SELECT holdpoint.write_v1($1) AS answer", [JSON.stringify(asJson(given))]);
+  const [row] = await database.query<{ answer: Answer | string }>("SELECT holdpoint.write_v1($1) AS answer", [
+    JSON.stringify(asJson(given)),
+  ]);
   const answer = (typeof row?.answer === "string" ? JSON.parse(row.answer) : row?.answer) as Answer;
-  if (answer.outcome === "stopping") return { outcome: "stopping", stop: JSON.parse(answer.stop) as StopRequest };
+  if (answer.outcome === "stopping")
+    return { outcome: "stopping", stop: JSON.parse(answer.stop) as StopRequest };
   return answer;
 }
 
 type Answer = Exclude<Written, { outcome: "stopping" }> | { outcome: "stopping"; stop: string };
 
 const text = (value: unknown): string => JSON.stringify(value);
-const textOr = (value: unknown): string | null => (value === null || value === undefined ? null : JSON.stringify(value));
+const textOr = (value: unknown): string | null =>
+  value === null || value === undefined ? null : JSON.stringify(value);
 
 function asJson(given: Write): Record<string, unknown> {
   const { ref, guard, head, checkpoint, start, end, position, create } = given;
@@ -22,7 +26,10 @@ function asJson(given: Write): Record<string, unknown> {
     tenant: ref.tenant,
     thread: ref.threadId,
     run: given.runId,
-    guard: guard.by === "seq" ? { by: "seq", from: guard.from } : { by: "run", from: guard.from, epoch: guard.epoch, sees: guard.seesStop },
+    guard:
+      guard.by === "seq"
+        ? { by: "seq", from: guard.from }
+        : { by: "run", from: guard.from, epoch: guard.epoch, sees: guard.seesStop },
     at: given.at,
     seq: given.seq,
     limit: given.limit,
@@ -35,12 +42,23 @@ function asJson(given: Write): Record<string, unknown> {
       interrupt_reason: textOr(head.interruptReason),
     },
     events: text(given.events),
-    messages: given.messages.map(({ pos, message }) => [pos, text(message)]),
+    // Of two at one place in one write, the later one counts.
+    messages: [...new Map(given.messages.map(({ pos, message }) => [pos, text(message)]))],
     open: given.open.map(openJson),
-    decide: given.decide.map(({ id, status, answer, resumedBy, at }) => ({ id, status, answer: textOr(answer), decided: answer?.decision ?? null, decided_by: textOr(answer?.by), resumed_by: resumedBy, at })),
+    decide: given.decide.map(({ id, status, answer, resumedBy, at }) => ({
+      id,
+      status,
+      answer: textOr(answer),
+      decided: answer?.decision ?? null,
+      decided_by: textOr(answer?.by),
+      resumed_by: resumedBy,
+      at,
+    })),
     retext: given.retext.map(({ id, message, data }) => ({ id, message: text(message), data: text(data) })),
     ...(create === undefined ? {} : { create: { metadata: text(create.metadata) } }),
-    ...(position === undefined ? {} : { position: text(position) }),
+    ...(position === undefined
+      ? {}
+      : { position: text(position), tasks: position.tasks.map(({ id }) => text(id)) }),
     ...(checkpoint === undefined
       ? {}
       : {
