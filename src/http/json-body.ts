@@ -4,6 +4,10 @@ import { isRecord, MAX_DEPTH } from "../lib/json.js";
 
 /** A body is read as JSON whatever its Content-Type says (`curl -d` says a form), and an empty one is `{}`. */
 export function registerJsonBody(app: FastifyInstance): void {
+  app.addHook("preValidation", (request, _reply, done) => {
+    request.body ??= {};
+    done();
+  });
   app.removeAllContentTypeParsers();
   app.addContentTypeParser<string>("*", { parseAs: "string" }, (_request, text, done) => {
     try {
@@ -26,6 +30,8 @@ export function parseBody(text: string): unknown {
       `the body is not JSON: ${error instanceof Error ? error.message : String(error)}`,
     );
   }
+  // Fastify says null for no body at all, which is an empty one.
+  if (body === null) throw refused("validation_failed", "", "the body is null; send an object");
   refuseOddities(body, "", 0);
   return body;
 }

@@ -30,12 +30,12 @@ export interface Problem {
 export function problemOf(error: HoldpointError): Problem {
   const { code, category, message, details } = error;
   return {
+    ...wireDetails(details),
     type: `urn:holdpoint:error:${code}`,
     title: ERRORS[code].message,
     status: STATUS[category],
     detail: message,
     code,
-    ...wireDetails(details),
   };
 }
 

@@ -395,7 +395,7 @@ export class RunService {
       throw new HoldpointError(
         "not_resumable",
         `no interrupt is open: the thread is ${head.status}; resume it without a decision to go on`,
-        { status: head.status },
+        { thread_status: head.status },
       );
     }
     const def = this.#graphOf(loaded, request.graph);
@@ -770,7 +770,7 @@ function notResumable(head: ThreadHead): HoldpointError {
   return new HoldpointError(
     "not_resumable",
     `the thread is ${head.status}: there is nothing to resume; start a run instead`,
-    { status: head.status },
+    { thread_status: head.status },
   );
 }
 

@@ -1,0 +1,80 @@
+/** What is written down twice is the same in both places. */
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { parse } from "yaml";
+import { envExample, settingsHelp } from "../../src/config.js";
+import { ERRORS } from "../../src/errors.js";
+import { spawnHoldpoint } from "../support/server.js";
+
+const read = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), "utf8");
+
+describe("docs/errors.md", () => {
+  const rows = [...read("docs/errors.md").matchAll(/^\| `(\w+)` \| ([\w ]+) \| (.+?) \| (.+?) \|$/gm)];
+
+  test("has every code once, and no other", () => {
+    expect(rows.map(([, code]) => code).sort()).toEqual(Object.keys(ERRORS).sort());
+  });
+
+  test("says of each what the code means", () => {
+    for (const [, code = "", , means] of rows)
+      expect(means, code).toBe(ERRORS[code as keyof typeof ERRORS].message);
+  });
+});
+
+describe("the settings", () => {
+  test(".env.example is what the schema gives", () => {
+    expect(read(".env.example").trimEnd()).toBe(envExample().trimEnd());
+  });
+
+  test("every setting that the README names exists", () => {
+    const named = read("README.md").match(/\b(?:HOLDPOINT_[A-Z_]+|DATABASE_URL)\b/g) ?? [];
+    const known = settingsHelp();
+    for (const name of named.filter((each) => each !== "HOLDPOINT_URL"))
+      expect(known, name).toContain(`${name}:`);
+  });
+});
+
+describe("openapi.yaml", () => {
+  test("is what the route schemas give; `npm run openapi` makes it", async () => {
+    const printed = spawnHoldpoint(["openapi"]);
+    expect(await printed.exit).toBe(0);
+    expect(read("openapi.yaml")).toBe(printed.output());
+  });
+
+  test("describes every route of this release", () => {
+    const { openapi, paths } = parse(read("openapi.yaml")) as {
+      openapi: string;
+      paths: Record<string, object>;
+    };
+    expect(openapi).toBe("3.1.0");
+    const routes = Object.entries(paths).flatMap(([path, methods]) =>
+      Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
+    );
+    expect(routes).toEqual(
+      expect.arrayContaining([
+        "POST /threads/{id}/run",
+        "POST /threads/{id}/stream",
+        "GET /threads/{id}/stream",
+        "POST /threads/{id}/resume",
+        "POST /threads/{id}/stop",
+        "POST /threads",
+        "GET /threads",
+        "GET /threads/{id}",
+        "DELETE /threads/{id}",
+        "GET /threads/{id}/state",
+        "PATCH /threads/{id}/state",
+        "GET /threads/{id}/messages",
+        "GET /threads/{id}/runs",
+        "GET /threads/{id}/runs/{run_id}",
+        "GET /interrupts",
+        "GET /interrupts/{id}",
+        "POST /interrupts/{id}/decision",
+        "GET /graphs",
+        "GET /graphs/{name}",
+        "GET /healthz",
+        "GET /readyz",
+        "GET /openapi.yaml",
+      ]),
+    );
+  });
+});
