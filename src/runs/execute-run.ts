@@ -7,39 +7,23 @@
  * E4. A write that is fenced ends everything here: another process has the run.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
-import { setTimeout as sleep } from "node:timers/promises";
-import type {
-  Checkpointer,
-  Loaded,
-  RunRecord,
-  SinceValues,
-  ThreadRef,
-  Write,
-  Written,
-} from "../checkpoint/checkpointer.js";
-import { HoldpointError, type ErrorCode } from "../errors.js";
+import type { ErrorCode } from "../errors.js";
 import {
   applyOutput,
   denyTask,
-  draft,
   END,
   keepTask,
   loseAttempt,
   mayRepeat,
   needVerdicts,
-  nextNodes,
   plan,
   START,
   takeRoutes,
   UpdateFault,
   type Ask,
-  type Draft,
   type FinalStatus,
-  type GraphDefinition,
   type Interrupt,
-  type Logger,
   type LostAttempt,
-  type Message,
   type Opening,
   type Outcome,
   type Plan,
@@ -48,43 +32,13 @@ import {
   type Snapshot,
   type Task,
 } from "../engine/index.js";
-import type { Live } from "../events/index.js";
-import { makeResult } from "./hydrate.js";
 import { judgeHold } from "./hold-points.js";
-import { isoNow, newId } from "./ids.js";
-import type { OnceStore } from "./once-store.js";
-import type { RuntimeOptions } from "./options.js";
-import { seenStop, type RunControl } from "./run-control.js";
-import { RunDraft } from "./run-draft.js";
-import { BLOCK, RunStream } from "./run-stream.js";
-import { errorText, runTask, type TaskOutcome } from "./run-task.js";
+import { CUT, orCut } from "./or-cut.js";
 import { EdgeFault, successors } from "./routes.js";
-
-/** A claimed run and all that is needed to go on with it. */
-export interface RunJob {
-  readonly ref: ThreadRef;
-  readonly run: RunRecord;
-  readonly epoch: number;
-  readonly loaded: Pick<Loaded, "snapshot" | "interrupts" | "sinceValues"> & {
-    readonly seq: number;
-    readonly limit: number;
-  };
-  /** What the run has added so far. */
-  readonly messages: readonly Message[];
-  /** Its former process died, maybe inside a node. */
-  readonly crashedAt: string | null;
-}
-
-export interface ExecuteDeps {
-  readonly def: GraphDefinition;
-  readonly checkpointer: Checkpointer;
-  readonly live: Live;
-  readonly once: OnceStore;
-  readonly log: Logger;
-  readonly options: RuntimeOptions;
-  /** Asked between steps: whether this process is shutting down. */
-  readonly draining: () => boolean;
-}
+import type { RunControl } from "./run-control.js";
+import type { ExecuteDeps, RunJob } from "./run-job.js";
+import { errorText, runTask, type TaskOutcome } from "./run-task.js";
+import { RunWriter } from "./run-writer.js";
 
 const context = new AsyncLocalStorage<{ threadId: string; runId: string }>();
 /** The run whose code is running, for logging what it let fall. */
@@ -103,37 +57,19 @@ class Execution {
   readonly #job: RunJob;
   readonly #control: RunControl;
   readonly #deps: ExecuteDeps;
-  readonly #stream: RunStream;
-  readonly #draft = new RunDraft();
+  readonly #writer: RunWriter;
   readonly #rows: readonly Interrupt[];
-  readonly #messages: Message[];
   #snapshot: Snapshot;
-  #since: SinceValues;
   /** The first denial given inside this run. */
   #denial: Outcome["decision"] = null;
-  /** When the attempt that is under way began at the latest: the last commit. */
-  #beganAt: string;
 
   constructor(job: RunJob, control: RunControl, deps: ExecuteDeps) {
     this.#job = job;
     this.#control = control;
     this.#deps = deps;
     this.#snapshot = job.loaded.snapshot;
-    this.#since = job.loaded.sinceValues;
     this.#rows = job.loaded.interrupts;
-    this.#messages = [...job.messages];
-    this.#beganAt = job.crashedAt ?? isoNow();
-    const { checkpointer, live } = deps;
-    this.#stream = new RunStream({
-      key: control.key,
-      graph: deps.def,
-      threadId: job.ref.threadId,
-      runId: job.run.runId,
-      seq: job.loaded.seq,
-      limit: job.loaded.limit,
-      live,
-      reserve: (limit) => checkpointer.reserve(job.ref, job.epoch, limit),
-    });
+    this.#writer = new RunWriter(job, control, deps);
   }
 
   async run(): Promise<RunResult | null> {
@@ -144,7 +80,7 @@ class Execution {
       if (next === null) continue;
       if ("fault" in next) return this.#finish("error", { fault: next.fault });
       this.#snapshot = next.snapshot;
-      if (next.kind === "execute" && crashed && !this.#draft.dirty) {
+      if (next.kind === "execute" && crashed && !this.#writer.draft.dirty) {
         crashed = false;
         if (this.#job.run.lostCount >= CRASH_LOOP)
           return this.#finish("error", { fault: this.#crashLoop(next.tasks) });
@@ -179,7 +115,7 @@ class Execution {
     const verdicts = new Map<string, Ask | null>();
     for (const task of needVerdicts(this.#snapshot, this.#rows)) {
       try {
-        const asked = await this.#orCut(judgeHold(this.#deps.def, this.#snapshot, task));
+        const asked = await orCut(this.#control.cut, judgeHold(this.#deps.def, this.#snapshot, task));
         // A stop: whether it holds will be asked when somebody resumes.
         if (asked === CUT) return this.#control.lost ? null : { kind: "again", snapshot: this.#snapshot };
         verdicts.set(task.id, asked);
@@ -197,7 +133,7 @@ class Execution {
     const routes = new Map<string, readonly string[]>();
     for (const task of tasks) {
       try {
-        const to = await this.#orCut(successors(this.#deps.def, this.#snapshot, task));
+        const to = await orCut(this.#control.cut, successors(this.#deps.def, this.#snapshot, task));
         if (to === CUT) return null;
         routes.set(task.id, to);
       } catch (error) {
@@ -208,7 +144,7 @@ class Execution {
     }
     const before = this.#snapshot.step;
     this.#snapshot = takeRoutes(this.#snapshot, routes, this.#job.run.runId);
-    this.#draft.move(this.#snapshot.step > before);
+    this.#writer.draft.move(this.#snapshot.step > before);
     return null;
   }
 
@@ -224,8 +160,8 @@ class Execution {
         ),
       });
     }
-    if (this.#draft.dirty) {
-      const written = await this.#commit();
+    if (this.#writer.draft.dirty) {
+      const written = await this.#writer.commit(this.#snapshot);
       if (written === "lost") return null;
       if (written !== "committed") return this.#finish("stopped", {});
       if (
@@ -256,7 +192,7 @@ class Execution {
             outcome.attempts,
           );
           this.#snapshot = change.snapshot;
-          this.#draft.step(change, outcome.task);
+          this.#writer.draft.step(change, outcome.task);
           continue;
         } catch (error) {
           if (!(error instanceof UpdateFault)) throw error;
@@ -271,12 +207,12 @@ class Execution {
           continue;
         }
       }
-      this.#stream.forget(outcome.task.id);
+      this.#writer.stream.forget(outcome.task.id);
       if (outcome.kind === "asked")
         this.#keep(outcome.task, outcome.attempts, outcome.streamed, outcome.asks);
       else if (outcome.kind === "denied") {
         this.#snapshot = denyTask(this.#snapshot, outcome.task, outcome.answer, outcome.attempts);
-        this.#draft.move();
+        this.#writer.draft.move();
       } else if (outcome.kind === "failed") {
         this.#control.cause = outcome.cause;
         fault ??= this.#fault(outcome.code, outcome.message, outcome.task, outcome.attempts);
@@ -296,24 +232,6 @@ class Execution {
     return fault === null ? undefined : this.#finish("error", { fault });
   }
 
-  /** Commits what was collected; more is to come. */
-  async #commit(): Promise<"committed" | "lost" | "stopping"> {
-    const checkpoint = this.#draft.checkpoint(this.#snapshot.values, this.#since);
-    const next = nextNodes(this.#snapshot);
-    const events = this.#draft.events({
-      step: this.#snapshot.step,
-      checkpointId: checkpoint?.id ?? "",
-      nextNodes: next,
-    });
-    const head = {
-      status: "running" as const,
-      currentNode: next[0] ?? null,
-      nextNodes: next,
-      interruptReason: null,
-    };
-    return this.#write(events, { head, checkpoint, open: [] });
-  }
-
   /** Ends the run. A stop that was accepted before turns any other end into `stopped`. */
   async #finish(
     status: FinalStatus,
@@ -325,111 +243,10 @@ class Execution {
       if (this.#control.lost) return null;
       if (this.#control.stop !== null && final !== "stopped")
         [final, open, fault] = ["stopped", [], undefined];
-      const checkpoint = this.#draft.checkpoint(this.#snapshot.values, this.#since);
-      const rows = open.map((opening) => this.#openInterrupt(opening));
       const outcome = await this.#outcome(final, open, fault ?? null);
-      const result = (seq: number): RunResult =>
-        makeResult(this.#job.ref, this.#job.run, outcome, {
-          messages: this.#runMessages(),
-          values: this.#snapshot.values,
-          interrupts: rows.map((row) => ({ ...row, seq })),
-          seq,
-        });
-      const events = this.#draft.events({
-        step: this.#snapshot.step,
-        checkpointId: checkpoint?.id ?? "",
-        nextNodes: outcome.nextNodes,
-      });
-      const head = {
-        status: final,
-        currentNode: outcome.currentNode,
-        nextNodes: outcome.nextNodes,
-        interruptReason: outcome.interruptReason,
-      };
-      const written = await this.#write(events, { head, checkpoint, open: rows, end: outcome }, result);
-      if (written === "lost") return null;
-      if (written === "committed") return result(this.#stream.base);
-    }
-  }
-
-  /** One fenced write of this run. `result` makes the terminal event's, once its seq is known. */
-  async #write(
-    events: readonly Draft[],
-    of: {
-      head: Omit<Write["head"], "graph" | "step">;
-      checkpoint: Write["checkpoint"] | undefined;
-      open: readonly Interrupt[];
-      end?: Outcome;
-    },
-    result?: (seq: number) => RunResult,
-  ): Promise<"committed" | "lost" | "stopping"> {
-    const { options } = this.#deps;
-    const { ref, run, epoch } = this.#job;
-    const terminal =
-      of.end === undefined || result === undefined ? [] : [(seq: number) => terminalEvent(result(seq))];
-    const batch = this.#stream.prepare([...events, ...terminal]);
-    const limit = of.end === undefined ? batch.seq + BLOCK : batch.seq;
-    const open = of.open.map((interrupt) => ({ ...interrupt, seq: batch.seq }));
-    const write: Write = {
-      ref,
-      guard: {
-        by: "run",
-        from: this.#stream.base,
-        epoch,
-        runId: run.runId,
-        seesStop: seenStop(this.#control.stop),
-      },
-      at: isoNow(),
-      seq: batch.seq,
-      limit,
-      runId: run.runId,
-      head: { ...of.head, graph: run.graph, step: this.#snapshot.step },
-      position: this.#snapshot.position,
-      ...(of.checkpoint === undefined ? {} : { checkpoint: of.checkpoint }),
-      ...(of.end === undefined ? {} : { end: of.end }),
-      events: batch.stored,
-      messages: this.#draft.messages,
-      open,
-      decide: [],
-      retext: [],
-    };
-    await options.hooks.beforeCommit?.(write);
-    const written = await this.#persist(write);
-    if (written.outcome === "stopping") {
-      this.#stream.refused();
-      this.#control.requestStop(written.stop);
-      return "stopping";
-    }
-    if (written.outcome !== "committed") {
-      this.#deps.log.warn(
-        { thread_id: ref.threadId, run_id: run.runId, epoch },
-        "the run's lease is lost: another process goes on with it",
-      );
-      this.#control.lose();
-      return "lost";
-    }
-    this.#messages.push(...this.#draft.messages.map(({ message }) => message));
-    if (of.checkpoint !== undefined) this.#since = of.checkpoint.sinceValues;
-    this.#beganAt = write.at;
-    this.#draft.clear();
-    this.#stream.committed(batch, limit);
-    return "committed";
-  }
-
-  /** The database may go away and come back: what was done is not lost for it (a write sent twice is committed once). */
-  async #persist(write: Write): Promise<Written> {
-    for (let waitMs = 100; ; waitMs = Math.min(waitMs * 2, 5000)) {
-      try {
-        return await this.#deps.checkpointer.write(write);
-      } catch (error) {
-        if (!(error instanceof HoldpointError) || error.code !== "database_unavailable" || this.#control.lost)
-          throw error;
-        this.#deps.log.warn(
-          { err: error, retry_ms: waitMs },
-          "a commit did not reach the database; it is sent again",
-        );
-        await sleep(waitMs);
-      }
+      const ended = await this.#writer.end(this.#snapshot, outcome, open);
+      if (ended === "lost") return null;
+      if (ended !== "stopping") return ended;
     }
   }
 
@@ -461,33 +278,14 @@ class Execution {
         if (task.node !== START) names.push(task.node);
         continue;
       }
-      const to = await this.#orCut(
+      const to = await orCut(
+        this.#control.cut,
         successors(this.#deps.def, this.#snapshot, task).catch(() => []),
         NEXT_NODES_MS,
       );
       if (to !== CUT) names.push(...to.filter((name) => name !== END));
     }
     return names;
-  }
-
-  #openInterrupt({ task, ask }: Opening): Interrupt {
-    const { ref, run } = this.#job;
-    return {
-      ...ask,
-      id: newId(),
-      taskId: task.id,
-      threadId: ref.threadId,
-      runId: run.runId,
-      graph: run.graph,
-      node: task.node,
-      path: task.path,
-      status: "open",
-      seq: 0,
-      createdAt: isoNow(),
-      decidedAt: null,
-      decision: null,
-      resumedBy: null,
-    };
   }
 
   #keep(task: Task, attempts: number, streamed: boolean, asks?: readonly Ask[]): void {
@@ -510,7 +308,7 @@ class Execution {
     if (task === undefined) return;
     const lost = {
       attempt: task.attempts,
-      beganAt: this.#beganAt,
+      beganAt: this.#writer.committedAt,
       cause,
       once: this.#deps.once.keys(taskId),
     };
@@ -528,7 +326,7 @@ class Execution {
       threadId: ref.threadId,
       runId: run.runId,
       control: this.#control,
-      stream: this.#stream,
+      stream: this.#writer.stream,
       once,
       log,
       graceMs: options.graceMs,
@@ -556,66 +354,7 @@ class Execution {
       tasks[0],
     );
   }
-
-  /** A replaced message counts once, as it is now. */
-  #runMessages(): Message[] {
-    const all = [...this.#messages, ...this.#draft.messages.map(({ message }) => message)];
-    return [...new Map(all.map((message) => [message.id, message])).values()];
-  }
-
-  /** User code that decides the way has no signal; a stop does not wait for it, or for `graceMs` at the most. */
-  async #orCut<T>(work: Promise<T>, graceMs = 0): Promise<T | typeof CUT> {
-    const { cut } = this.#control;
-    if (cut.aborted) {
-      work.catch(() => undefined);
-      return Promise.race([work, sleep(graceMs, CUT, { ref: false })]);
-    }
-    let onCut: (() => void) | undefined;
-    const aborted = new Promise<typeof CUT>((resolve) => {
-      onCut = () => resolve(CUT);
-      cut.addEventListener("abort", onCut);
-    });
-    try {
-      return await Promise.race([work, aborted]);
-    } finally {
-      if (onCut !== undefined) cut.removeEventListener("abort", onCut);
-      work.catch(() => undefined);
-    }
-  }
 }
 
-const CUT: unique symbol = Symbol("cut");
 /** How long a run that was stopped waits for its edges to say what would have come next. */
 const NEXT_NODES_MS = 50;
-
-const TERMINAL = {
-  interrupted_before: "interrupted",
-  interrupted_after: "interrupted",
-  completed: "end",
-  error: "error",
-  stopped: "stopped",
-} as const satisfies Record<FinalStatus, string>;
-
-function terminalEvent(result: RunResult): Draft {
-  const type = TERMINAL[result.status as FinalStatus];
-  const first = result.interrupts[0];
-  const place = {
-    nodeName: result.currentNode,
-    path: first?.path ?? result.error?.path ?? [],
-    metadata: { status: result.status },
-  };
-  switch (type) {
-    case "interrupted":
-      return draft(
-        type,
-        { result, interrupted: result.status === "interrupted_after" ? "after" : "before" },
-        { ...place, content: first?.message ?? "" },
-      );
-    case "error":
-      return draft(type, { result }, { ...place, content: result.error?.message ?? "" });
-    case "stopped":
-      return draft(type, { result }, { ...place, content: "The run was stopped." });
-    case "end":
-      return draft(type, { result }, { ...place, content: "The run is complete." });
-  }
-}

@@ -9,11 +9,12 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Checkpointer, Claim, Owned, ThreadRef, WorkerInfo } from "../checkpoint/checkpointer.js";
 import type { GraphDefinition, Logger, RunResult } from "../engine/index.js";
 import type { Live } from "../events/index.js";
-import { executeRun, type RunJob } from "./execute-run.js";
+import { executeRun } from "./execute-run.js";
 import type { GraphRegistry } from "./graph-registry.js";
 import { newId } from "./ids.js";
 import { OnceStore, type EffectsUnderWay } from "./once-store.js";
 import type { RuntimeOptions } from "./options.js";
+import type { RunJob } from "./run-job.js";
 import { RunControl, StopRegistry } from "./run-control.js";
 import { threadKey } from "./thread-key.js";
 

@@ -29,7 +29,7 @@ export class Runtime {
     const shared = { checkpointer, graphs: this.graphs, live: this.#live, log, options };
     this.#worker = new RunWorker(shared);
     this.runs = new RunService({ ...shared, worker: this.#worker });
-    this.threads = new ThreadService(shared);
+    this.threads = new ThreadService({ ...shared, reader: this.runs.reader });
     this.#live.tap((event, graph) => {
       for (const feed of this.#feedsOf(graph)) feed(event);
     });

@@ -13,7 +13,6 @@ import {
   addMessages,
   emptySnapshot,
   executionMeta,
-  isInterrupted,
   MOVES,
   patchValues,
   type ExecutionMeta,
@@ -32,7 +31,9 @@ import { publicState, resultOf } from "./hydrate.js";
 import { isoNow, newId } from "./ids.js";
 import { checkInput, checkMetadata, type InputRequest } from "./request-input.js";
 import { checkpointOf } from "./run-draft.js";
-import { busy, patchEvents } from "./run-service.js";
+import { patchEvents } from "./between-runs.js";
+import { busy, noThread } from "./refusals.js";
+import type { RunReader } from "./run-reader.js";
 import { placeEvents, toStored } from "./run-stream.js";
 import { errorText } from "./run-task.js";
 import { threadKey } from "./thread-key.js";
@@ -66,6 +67,7 @@ export interface ThreadServiceDeps {
   readonly checkpointer: Checkpointer;
   readonly graphs: GraphRegistry;
   readonly live: Live;
+  readonly reader: RunReader;
 }
 
 export class ThreadService {
@@ -123,7 +125,7 @@ export class ThreadService {
 
   async get(ref: ThreadRef): Promise<ThreadView> {
     const head = await this.#head(ref);
-    return { head, interrupts: await this.#open(head) };
+    return { head, interrupts: await this.#deps.reader.openInterrupts(head) };
   }
 
   async list(
@@ -133,7 +135,7 @@ export class ThreadService {
   ): Promise<Page<ThreadView>> {
     const found = await this.#deps.checkpointer.threads(tenant, filter, page);
     const items = await Promise.all(
-      found.items.map(async (head) => ({ head, interrupts: await this.#open(head) })),
+      found.items.map(async (head) => ({ head, interrupts: await this.#deps.reader.openInterrupts(head) })),
     );
     return { items, next: found.next };
   }
@@ -297,16 +299,6 @@ export class ThreadService {
     if (head === null) throw noThread(ref);
     return head;
   }
-
-  async #open(head: ThreadHead): Promise<readonly Interrupt[]> {
-    if (!isInterrupted(head.status)) return [];
-    const page = await this.#deps.checkpointer.interrupts(
-      head.tenant,
-      { status: "open", graph: null, threadId: head.threadId },
-      { limit: 200, cursor: null },
-    );
-    return page.items.toReversed();
-  }
 }
 
 function view(
@@ -343,6 +335,3 @@ function view(
     seq: of.seq,
   };
 }
-
-export const noThread = (ref: ThreadRef): HoldpointError =>
-  notFound(`there is no thread ${JSON.stringify(ref.threadId)}`);

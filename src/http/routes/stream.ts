@@ -28,7 +28,7 @@ export function streamRoutes(app: App, { runtime, sse }: RouteContext): void {
       const ref = threadRef(request.params.id);
       const cursor = cursorOf(request.headers["last-event-id"], request.query.after);
       const follow = request.query.follow === "true";
-      const start = await runtime.runs.attach(ref, cursor);
+      const start = await runtime.runs.reader.attach(ref, cursor);
       if (start.nothing && !follow) return reply.code(204).send(null);
       const { head, after } = start;
       const contentLocation = head.runId === null ? null : `/threads/${ref.threadId}/runs/${head.runId}`;
@@ -36,14 +36,14 @@ export function streamRoutes(app: App, { runtime, sse }: RouteContext): void {
       await respondWithEvents(
         reply,
         {
-          events: (signal) => runtime.runs.events(ref, after, { signal, ...ending(head.runId) }),
+          events: (signal) => runtime.runs.reader.events(ref, after, { signal, ...ending(head.runId) }),
           contentLocation,
         },
         sse,
       );
 
       function ending(runId: string | null): { until?: string; idle?: () => Promise<boolean> } {
-        if (follow) return { idle: () => runtime.runs.isGone(ref) };
+        if (follow) return { idle: () => runtime.runs.reader.isGone(ref) };
         if (running && runId !== null) return { until: runId };
         return { idle: () => Promise.resolve(true) };
       }

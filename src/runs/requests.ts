@@ -1,0 +1,71 @@
+/** What the run manager is asked, and what it answers. */
+import type { Checkpointer, ThreadRef } from "../checkpoint/checkpointer.js";
+import type { AnswerRequest, GraphDefinition, RunEvent, RunResult } from "../engine/index.js";
+import type { Live } from "../events/index.js";
+import type { GraphRegistry } from "./graph-registry.js";
+import type { RuntimeOptions } from "./options.js";
+import type { InputRequest, RunConfig } from "./request-input.js";
+import type { RunWorker } from "./run-worker.js";
+
+export interface StartRequest {
+  readonly ref: ThreadRef;
+  /** By name, or itself: the library runs the very graph that was called. */
+  readonly graph?: string | GraphDefinition | undefined;
+  readonly input?: InputRequest | undefined;
+  readonly config?: RunConfig | undefined;
+}
+
+export interface ResumeRequest extends AnswerRequest {
+  readonly ref: ThreadRef;
+  /** The library's own; over HTTP the thread's. */
+  readonly graph?: GraphDefinition | undefined;
+  readonly answers?: readonly AnswerRequest[] | undefined;
+  readonly config?: RunConfig | undefined;
+  /** The library's "go on": merged in as a run's input is, and taken only at one plain pause. */
+  readonly goOn?: InputRequest | undefined;
+  readonly by: string;
+}
+
+/** What a stop did. */
+export interface StopReceipt {
+  readonly threadId: string;
+  readonly runId: string | null;
+  readonly ok: true;
+  readonly running: boolean;
+  readonly status?: "stopped" | "stopping";
+  readonly reason?: "not-running";
+  readonly node: string | null;
+  readonly step: number;
+  readonly abandoned: readonly (readonly string[])[];
+  readonly cancelledInterrupts: readonly string[];
+  readonly dropped: readonly string[];
+  readonly seq: number;
+}
+
+/** A run that was accepted. */
+export interface RunHandle {
+  readonly kind: "run";
+  readonly threadId: string;
+  readonly runId: string;
+  /** Its events are those above this, its answers' among them. */
+  readonly after: number;
+  readonly outcome: () => Promise<RunResult>;
+  /** To its terminal event. */
+  readonly events: (signal?: AbortSignal) => AsyncGenerator<RunEvent, void, undefined>;
+  /** What made it fail, where that was thrown in this process. */
+  readonly cause: () => unknown;
+}
+
+/** An answer that was taken while others are missing: the thread as it stands. */
+export interface Waiting {
+  readonly kind: "waiting";
+  readonly result: RunResult;
+}
+
+export interface RunServiceDeps {
+  readonly checkpointer: Checkpointer;
+  readonly graphs: GraphRegistry;
+  readonly live: Live;
+  readonly worker: RunWorker;
+  readonly options: RuntimeOptions;
+}

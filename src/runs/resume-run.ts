@@ -1,0 +1,275 @@
+/** Answers what a thread waits for, and continues one that was stopped or failed. */
+import type { Loaded, ThreadHead, ThreadRef } from "../checkpoint/checkpointer.js";
+import { HoldpointError, invalid, notFound } from "../errors.js";
+import {
+  addMessages,
+  draft,
+  isInterrupted,
+  mergeFields,
+  MOVES,
+  opsBetween,
+  patchValues,
+  START,
+  unionHolds,
+  type Answer,
+  type AnswerRequest,
+  type Change,
+  type GraphDefinition,
+  type Interrupt,
+  type RunHolds,
+  type Values,
+} from "../engine/index.js";
+import { acceptRun, asRequest } from "./accept-run.js";
+import { allAnswers, bindAnswers, makeAnswer, standings, type Bound, type Standing } from "./answers.js";
+import { decisionEvent, headOf, patchEvents, writeBetween } from "./between-runs.js";
+import { isoNow, newId } from "./ids.js";
+import { mismatch, noThread, notResumable } from "./refusals.js";
+import { checkConfig, checkInput } from "./request-input.js";
+import type { ResumeRequest, RunHandle, RunServiceDeps, Waiting } from "./requests.js";
+import type { RunReader } from "./run-reader.js";
+import { placeEvents } from "./run-stream.js";
+import { threadKey } from "./thread-key.js";
+import { refuseWhenDraining, untilSettled } from "./until-settled.js";
+
+export class Resumption {
+  readonly #deps: RunServiceDeps;
+  readonly #reader: RunReader;
+
+  constructor(deps: RunServiceDeps, reader: RunReader) {
+    this.#deps = deps;
+    this.#reader = reader;
+  }
+
+  /** Answers interrupts, or continues a stopped or failed thread. */
+  async resume(request: ResumeRequest): Promise<RunHandle | Waiting> {
+    const { ref } = request;
+    const own = ownAnswer(request);
+    if (request.answers !== undefined && own !== null) {
+      throw invalid([{ path: "answers", message: "either one decision or a list of answers, not both" }]);
+    }
+    if (request.answers?.length === 0)
+      throw invalid([{ path: "answers", message: "a list of answers has at least one" }]);
+    let bound: Bound[] | null = null;
+    return untilSettled(async () => {
+      refuseWhenDraining(this.#deps.worker);
+      const loaded = await this.#deps.checkpointer.load(ref);
+      if (loaded.head === null) throw noThread(ref);
+      const { head } = loaded;
+      const named = request.answers ?? (own?.interruptId === undefined ? null : [own]);
+      const interrupted = isInterrupted(head.status);
+      // Named interrupts answer for themselves, whatever became of the thread since.
+      if (bound === null && (interrupted || named !== null)) {
+        bound = bindAnswers(
+          named ?? [own ?? {}],
+          loaded.interrupts.filter(({ status }) => status === "open"),
+          request.answers !== undefined,
+        );
+      }
+      if (bound !== null) {
+        const standing = await standings(this.#deps.checkpointer, ref, bound, request.by);
+        if (standing.every((each) => each.kind === "repeated"))
+          return this.#firstOutcome(ref, head, standing);
+        if (interrupted) return this.#answer(request, loaded, standing);
+      }
+      return this.#continue(request, own, loaded);
+    });
+  }
+
+  async #answer(
+    request: ResumeRequest,
+    loaded: Loaded,
+    standing: readonly Standing[],
+  ): Promise<RunHandle | Waiting | undefined> {
+    const { ref, by } = request;
+    const { head } = loaded;
+    const def = this.#graphOf(loaded, request.graph);
+    const open = standing.flatMap((each) => (each.kind === "open" ? [each] : []));
+    const answers = open.map((each) => makeAnswer(def, loaded.snapshot.messages, each, by));
+    const config = checkConfig(def, request.config ?? {});
+    const all = allAnswers(loaded, answers);
+    const runId = all === null ? null : newId();
+    const decided = open.map(({ interrupt }, i): Interrupt => {
+      const decision = answers[i] ?? null;
+      return {
+        ...interrupt,
+        status: "resolved",
+        decision,
+        decidedAt: decision?.at ?? null,
+        resumedBy: runId,
+      };
+    });
+    const decisions = decided.map((interrupt) => decisionEvent(interrupt));
+    const decide = decided.map(({ id, decision, decidedAt }) => ({
+      id,
+      status: "resolved" as const,
+      answer: decision,
+      resumedBy: runId,
+      at: decidedAt ?? isoNow(),
+    }));
+
+    if (all === null || runId === null) {
+      const events = placeEvents(decisions, head.seq, ref.threadId, head.runId);
+      const written = await writeBetween(this.#deps, loaded, { events, head: headOf(head), decide });
+      return written ? this.#reader.waiting(ref, head.runId) : undefined;
+    }
+    const merged = checkInput(def, loaded.snapshot.messages, request.goOn ?? {}, "input");
+    const change = answered(
+      def,
+      loaded,
+      [...all, { messages: merged.messages, state: null }],
+      merged.fields,
+      config.holds,
+    );
+    const started = draft(
+      "start",
+      { input: startInput([...all, { messages: merged.messages, state: merged.fields }]), resumes: true },
+      { content: "The run goes on." },
+    );
+    const patched = patchEvents(change, head.step);
+    return acceptRun(
+      this.#deps,
+      this.#reader,
+      ref,
+      {
+        ...loaded,
+        interrupts: loaded.interrupts.map((row) => decided.find(({ id }) => id === row.id) ?? row),
+      },
+      {
+        def,
+        runId,
+        change,
+        source: "patch",
+        before: decisions,
+        events: [started, ...patched],
+        decide,
+        decision: all.find(({ decision }) => decision === "deny") ?? all.at(-1) ?? null,
+        resumes: true,
+        config,
+      },
+    );
+  }
+
+  /** A stopped or failed thread goes on where it was; `state` and `messages` are applied first, like a patch. */
+  async #continue(
+    request: ResumeRequest,
+    own: AnswerRequest | null,
+    loaded: Loaded,
+  ): Promise<RunHandle | undefined> {
+    const { ref } = request;
+    const { head } = loaded;
+    if (MOVES[head.status].resume !== "continue") throw notResumable(head);
+    if (own?.decision !== undefined || own?.data !== undefined || own?.reason !== undefined) {
+      throw new HoldpointError(
+        "not_resumable",
+        `no interrupt is open: the thread is ${head.status}; resume it without a decision to go on`,
+        { thread_status: head.status },
+      );
+    }
+    const def = this.#graphOf(loaded, request.graph);
+    const input = checkInput(
+      def,
+      loaded.snapshot.messages,
+      { messages: own?.messages, fields: own?.state },
+      "",
+    );
+    const config = checkConfig(def, request.config ?? {});
+    const answer = { messages: input.messages, state: input.fields };
+    const change = answered(def, loaded, [answer], {}, config.holds);
+    const started = draft(
+      "start",
+      { input: startInput([answer]), resumes: true },
+      { content: "The run goes on." },
+    );
+    return acceptRun(this.#deps, this.#reader, ref, loaded, {
+      def,
+      runId: newId(),
+      change,
+      source: "patch",
+      before: [],
+      events: [started, ...patchEvents(change, head.step)],
+      decide: [],
+      decision: null,
+      resumes: true,
+      config,
+    });
+  }
+
+  /** The outcome of the request that these answers repeat. */
+  async #firstOutcome(
+    ref: ThreadRef,
+    head: ThreadHead,
+    standing: readonly Standing[],
+  ): Promise<RunHandle | Waiting> {
+    const runId = standing.map(({ interrupt }) => interrupt.resumedBy).find((id) => id !== null) ?? null;
+    if (runId === null) return this.#reader.waiting(ref, head.runId);
+    const run = await this.#deps.checkpointer.run(ref, runId);
+    if (run === null) throw notFound("the run that this answer started is gone");
+    const control = this.#deps.worker.registry.find(threadKey(ref), runId);
+    return this.#reader.handle(ref, runId, run.firstSeq - standing.length - 1, control);
+  }
+
+  /** The thread's graph as loaded. Throws `graph_changed` where a node that is next is gone. */
+  #graphOf(loaded: Loaded, asked: GraphDefinition | undefined): GraphDefinition {
+    if (asked !== undefined && asked.name !== loaded.head.graph) throw mismatch(loaded.head, asked);
+    const def = asked ?? this.#deps.graphs.get(loaded.head.graph ?? "");
+    const gone = loaded.snapshot.position.tasks.find(({ node }) => node !== START && !def.nodes.has(node));
+    if (gone !== undefined) {
+      throw new HoldpointError(
+        "graph_changed",
+        `the thread waits at "${gone.node}", which the loaded graph "${def.name}" no longer has; load one that has it, or start a new run`,
+        { node: gone.node },
+      );
+    }
+    return def;
+  }
+}
+
+/** The answer that a resume gives beside its thread, or null where it says nothing. */
+function ownAnswer({
+  interruptId,
+  decision,
+  reason,
+  data,
+  state,
+  messages,
+}: ResumeRequest): AnswerRequest | null {
+  const own = {
+    interruptId,
+    decision,
+    reason,
+    data,
+    state,
+    messages: messages?.length === 0 ? undefined : messages,
+  };
+  return Object.values(own).every((value) => value === undefined) ? null : own;
+}
+
+/** The thread after its answers: messages first, then patches, in task order; the position is the plan's to move. */
+function answered(
+  def: GraphDefinition,
+  loaded: Loaded,
+  answers: readonly Pick<Answer, "messages" | "state">[],
+  merged: Values,
+  holds: Partial<RunHolds>,
+): Change {
+  const { snapshot } = loaded;
+  const { context, placed } = addMessages(
+    snapshot.messages,
+    answers.flatMap(({ messages }) => messages),
+  );
+  const patch = Object.assign({}, ...answers.map(({ state }) => state ?? {})) as Record<string, never>;
+  const { values } = patchValues(snapshot.values, patch);
+  const after = asRequest(() => mergeFields(def, values, merged));
+  const position = { ...snapshot.position, holds: unionHolds(snapshot.position.holds, holds) };
+  return {
+    snapshot: { ...snapshot, values: after, messages: context, position },
+    ops: opsBetween(snapshot.values, after),
+    messages: placed,
+  };
+}
+
+function startInput(answers: readonly Pick<Answer, "messages" | "state">[]): Record<string, unknown> {
+  const messages = answers.flatMap((answer) => answer.messages);
+  const fields = Object.assign({}, ...answers.map(({ state }) => state ?? {})) as Record<string, unknown>;
+  return { ...fields, ...(messages.length === 0 ? {} : { messages }) };
+}

@@ -1,0 +1,213 @@
+/** Writes what a run has done: each write fenced by its epoch, numbered by its stream, and refused by a stop it has not seen. */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { SinceValues, Write, Written } from "../checkpoint/checkpointer.js";
+import { HoldpointError } from "../errors.js";
+import {
+  nextNodes,
+  type Draft,
+  type Interrupt,
+  type Message,
+  type Opening,
+  type Outcome,
+  type RunResult,
+  type Snapshot,
+} from "../engine/index.js";
+import { makeResult } from "./hydrate.js";
+import { isoNow, newId } from "./ids.js";
+import { seenStop, type RunControl } from "./run-control.js";
+import { RunDraft } from "./run-draft.js";
+import type { ExecuteDeps, RunJob } from "./run-job.js";
+import { BLOCK, RunStream } from "./run-stream.js";
+import { terminalEvent } from "./terminal-event.js";
+
+export class RunWriter {
+  readonly draft = new RunDraft();
+  readonly stream: RunStream;
+  readonly #job: RunJob;
+  readonly #control: RunControl;
+  readonly #deps: ExecuteDeps;
+  readonly #messages: Message[];
+  #since: SinceValues;
+  #committedAt: string;
+
+  constructor(job: RunJob, control: RunControl, deps: ExecuteDeps) {
+    this.#job = job;
+    this.#control = control;
+    this.#deps = deps;
+    this.#messages = [...job.messages];
+    this.#since = job.loaded.sinceValues;
+    this.#committedAt = job.crashedAt ?? isoNow();
+    this.stream = new RunStream({
+      key: control.key,
+      graph: deps.def,
+      threadId: job.ref.threadId,
+      runId: job.run.runId,
+      seq: job.loaded.seq,
+      limit: job.loaded.limit,
+      live: deps.live,
+      reserve: (limit) => deps.checkpointer.reserve(job.ref, job.epoch, limit),
+    });
+  }
+
+  /** When the attempt that is under way began at the latest: at the last commit. */
+  get committedAt(): string {
+    return this.#committedAt;
+  }
+
+  /** Commits what was collected; more is to come. */
+  async commit(snapshot: Snapshot): Promise<"committed" | "lost" | "stopping"> {
+    const checkpoint = this.draft.checkpoint(snapshot.values, this.#since);
+    const next = nextNodes(snapshot);
+    const events = this.draft.events({
+      step: snapshot.step,
+      checkpointId: checkpoint?.id ?? "",
+      nextNodes: next,
+    });
+    const head = {
+      status: "running" as const,
+      currentNode: next[0] ?? null,
+      nextNodes: next,
+      interruptReason: null,
+    };
+    return this.#write(snapshot, events, { head, checkpoint, open: [] });
+  }
+
+  /** Ends the run, opening what it asks; the result, or why it was not written. */
+  async end(
+    snapshot: Snapshot,
+    outcome: Outcome,
+    openings: readonly Opening[],
+  ): Promise<RunResult | "lost" | "stopping"> {
+    const checkpoint = this.draft.checkpoint(snapshot.values, this.#since);
+    const rows = openings.map((opening) => this.#openInterrupt(opening));
+    const result = (seq: number): RunResult =>
+      makeResult(this.#job.ref, this.#job.run, outcome, {
+        messages: this.#runMessages(),
+        values: snapshot.values,
+        interrupts: rows.map((row) => ({ ...row, seq })),
+        seq,
+      });
+    const { status, currentNode, nextNodes: next, interruptReason } = outcome;
+    const events = this.draft.events({
+      step: snapshot.step,
+      checkpointId: checkpoint?.id ?? "",
+      nextNodes: next,
+    });
+    const head = { status, currentNode, nextNodes: next, interruptReason };
+    const written = await this.#write(
+      snapshot,
+      events,
+      { head, checkpoint, open: rows, end: outcome },
+      result,
+    );
+    return written === "committed" ? result(this.stream.base) : written;
+  }
+
+  /** One fenced write of this run. `result` makes the terminal event's, once its seq is known. */
+  async #write(
+    snapshot: Snapshot,
+    events: readonly Draft[],
+    of: {
+      head: Omit<Write["head"], "graph" | "step">;
+      checkpoint: Write["checkpoint"] | undefined;
+      open: readonly Interrupt[];
+      end?: Outcome;
+    },
+    result?: (seq: number) => RunResult,
+  ): Promise<"committed" | "lost" | "stopping"> {
+    const { options } = this.#deps;
+    const { ref, run, epoch } = this.#job;
+    const terminal =
+      of.end === undefined || result === undefined ? [] : [(seq: number) => terminalEvent(result(seq))];
+    const batch = this.stream.prepare([...events, ...terminal]);
+    const limit = of.end === undefined ? batch.seq + BLOCK : batch.seq;
+    const open = of.open.map((interrupt) => ({ ...interrupt, seq: batch.seq }));
+    const write: Write = {
+      ref,
+      guard: {
+        by: "run",
+        from: this.stream.base,
+        epoch,
+        runId: run.runId,
+        seesStop: seenStop(this.#control.stop),
+      },
+      at: isoNow(),
+      seq: batch.seq,
+      limit,
+      runId: run.runId,
+      head: { ...of.head, graph: run.graph, step: snapshot.step },
+      position: snapshot.position,
+      ...(of.checkpoint === undefined ? {} : { checkpoint: of.checkpoint }),
+      ...(of.end === undefined ? {} : { end: of.end }),
+      events: batch.stored,
+      messages: this.draft.messages,
+      open,
+      decide: [],
+      retext: [],
+    };
+    await options.hooks.beforeCommit?.(write);
+    const written = await this.#persist(write);
+    if (written.outcome === "stopping") {
+      this.stream.refused();
+      this.#control.requestStop(written.stop);
+      return "stopping";
+    }
+    if (written.outcome !== "committed") {
+      this.#deps.log.warn(
+        { thread_id: ref.threadId, run_id: run.runId, epoch },
+        "the run's lease is lost: another process goes on with it",
+      );
+      this.#control.lose();
+      return "lost";
+    }
+    this.#messages.push(...this.draft.messages.map(({ message }) => message));
+    if (of.checkpoint !== undefined) this.#since = of.checkpoint.sinceValues;
+    this.#committedAt = write.at;
+    this.draft.clear();
+    this.stream.committed(batch, limit);
+    return "committed";
+  }
+
+  /** The database may go away and come back: what was done is not lost for it (a write sent twice is committed once). */
+  async #persist(write: Write): Promise<Written> {
+    for (let waitMs = 100; ; waitMs = Math.min(waitMs * 2, 5000)) {
+      try {
+        return await this.#deps.checkpointer.write(write);
+      } catch (error) {
+        if (!(error instanceof HoldpointError) || error.code !== "database_unavailable" || this.#control.lost)
+          throw error;
+        this.#deps.log.warn(
+          { err: error, retry_ms: waitMs },
+          "a commit did not reach the database; it is sent again",
+        );
+        await sleep(waitMs);
+      }
+    }
+  }
+
+  #openInterrupt({ task, ask }: Opening): Interrupt {
+    const { ref, run } = this.#job;
+    return {
+      ...ask,
+      id: newId(),
+      taskId: task.id,
+      threadId: ref.threadId,
+      runId: run.runId,
+      graph: run.graph,
+      node: task.node,
+      path: task.path,
+      status: "open",
+      seq: 0,
+      createdAt: isoNow(),
+      decidedAt: null,
+      decision: null,
+      resumedBy: null,
+    };
+  }
+
+  /** A replaced message counts once, as it is now. */
+  #runMessages(): Message[] {
+    const all = [...this.#messages, ...this.draft.messages.map(({ message }) => message)];
+    return [...new Map(all.map((message) => [message.id, message])).values()];
+  }
+}
