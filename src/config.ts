@@ -26,7 +26,10 @@ const schema = z.object({
   HOST: z.string().min(1).default("127.0.0.1").describe("the address to listen on"),
   DATABASE_URL: z
     .string()
-    .regex(/^postgres(ql)?:\/\//, "it begins with postgres:// or postgresql://")
+    .refine(
+      (url) => /^postgres(ql)?:\/\//.test(url) && URL.canParse(url),
+      "it is a URL that begins with postgres:// or postgresql://",
+    )
     .optional()
     .describe("PostgreSQL 14 or newer; without it the embedded database"),
   HOLDPOINT_DATA_DIR: z.string().min(1).default(".holdpoint").describe("where the embedded database lives"),
@@ -116,8 +119,10 @@ export function readSettings(
   const [issue] = parsed.error.issues;
   const name = String(issue?.path[0] ?? "");
   const from = flags[flagOf(name)] === undefined ? name : `--${flagOf(name)}`;
+  // A connection string may carry a password.
+  const value = name === "DATABASE_URL" ? "…" : (given[name] ?? "");
   throw new ConfigError(
-    `${from}=${given[name] ?? ""} is not a value for this setting: ${issue?.message ?? ""} (${meaning(name as Name)}).`,
+    `${from}=${value} is not a value for this setting: ${issue?.message ?? ""} (${meaning(name as Name)}).`,
   );
 }
 

@@ -6,7 +6,7 @@ import { HoldpointError } from "./errors.js";
 import { commands, help, UsageError } from "./cli/index.js";
 
 const [name = "help", ...args] = process.argv.slice(2);
-const command = name === "--help" || name === "-h" ? commands.help : commands[name];
+const command = commands.get(name === "--help" || name === "-h" ? "help" : name);
 
 try {
   if (command === undefined) throw new UsageError(`There is no command "${name}".\n\n${help}`);

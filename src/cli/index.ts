@@ -16,9 +16,9 @@ Commands:
   help         print this`;
 
 /** Each takes the arguments behind its name. */
-export const commands: Readonly<Record<string, (args: readonly string[]) => Promise<void> | void>> = {
-  serve,
-  openapi,
-  "env-example": () => console.log(envExample()),
-  help: () => console.log(help),
-};
+export const commands = new Map<string, (args: readonly string[]) => Promise<void> | void>([
+  ["serve", serve],
+  ["openapi", openapi],
+  ["env-example", () => console.log(envExample())],
+  ["help", () => console.log(help)],
+]);

@@ -150,7 +150,6 @@ export function loseAttempt(
     crash: "its process died",
     timeout: "it timed out",
     stop: "a stop gave it up",
-    shutdown: "its process shut down",
   }[lost.cause];
   const ask: Ask = {
     key: `crash:${lost.attempt}`,

@@ -69,7 +69,7 @@ export interface Task {
 export interface LostAttempt {
   readonly attempt: number;
   readonly beganAt: string;
-  readonly cause: "crash" | "timeout" | "stop" | "shutdown";
+  readonly cause: "crash" | "timeout" | "stop";
   /** Names of the `once` results that it had stored. */
   readonly once: readonly string[];
 }

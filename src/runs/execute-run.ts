@@ -40,16 +40,16 @@ import type { ExecuteDeps, RunJob } from "./run-job.js";
 import { errorText, runTask, type TaskOutcome } from "./run-task.js";
 import { RunWriter } from "./run-writer.js";
 
-const context = new AsyncLocalStorage<{ threadId: string; runId: string }>();
+const context = new AsyncLocalStorage<{ thread_id: string; run_id: string }>();
 /** The run whose code is running, for logging what it let fall. */
-export const currentRun = (): { threadId: string; runId: string } | undefined => context.getStore();
+export const currentRun = (): { thread_id: string; run_id: string } | undefined => context.getStore();
 
 /** Lost processes at one step after which a run gives up. */
 const CRASH_LOOP = 3;
 
 /** The run's result; null when another process goes on with it. */
 export function executeRun(job: RunJob, control: RunControl, deps: ExecuteDeps): Promise<RunResult | null> {
-  const about = { threadId: job.ref.threadId, runId: job.run.runId };
+  const about = { thread_id: job.ref.threadId, run_id: job.run.runId };
   return context.run(about, () => new Execution(job, control, deps).run());
 }
 
@@ -73,6 +73,12 @@ class Execution {
   }
 
   async run(): Promise<RunResult | null> {
+    const result = await this.#loop();
+    if (result === null) this.#writer.stream.abandon();
+    return result;
+  }
+
+  async #loop(): Promise<RunResult | null> {
     let crashed = this.#job.crashedAt !== null;
     while (!this.#control.lost) {
       const stop = this.#control.stop;

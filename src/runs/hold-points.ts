@@ -44,7 +44,7 @@ export async function judgeHold(def: GraphDefinition, snapshot: Snapshot, task: 
     pauses: where,
     reason: `interrupt_${where}: ${task.node}`,
     message,
-    data: hold.data === undefined ? null : asJson(await hold.data(state)),
+    data: hold.data === undefined ? {} : asJson(await hold.data(state)),
     responseSchema: hold.responseSchema ?? null,
     decisions: hold.decisions ?? OFFERED[where],
     named: hold.named ?? false,

@@ -183,7 +183,7 @@ export class Attempt {
     if (request.key !== undefined) checkKey(request.key);
     if (typeof request.message !== "string")
       throw new TypeError("ctx.interrupt needs a message: the question, for people");
-    const data = request.data ?? null;
+    const { data = {} } = request;
     const fault = jsonFault(data, "data");
     if (fault !== null) throw new TypeError(`ctx.interrupt: ${fault.path} is not JSON: ${fault.problem}`);
     for (const decision of request.decisions ?? []) {
@@ -207,7 +207,7 @@ export class Attempt {
   }
 
   #manualAsk(of: ManualInterrupt): Ask {
-    const fault = jsonFault(of.data ?? null, "data");
+    const fault = jsonFault(of.data === undefined ? {} : of.data, "data");
     if (fault !== null) throw new TypeError(`setInterrupt: ${fault.path} is not JSON: ${fault.problem}`);
     const statuses: readonly string[] = ["interrupted_before", "interrupted_after"];
     if (!statuses.includes(of.status))
@@ -220,7 +220,7 @@ export class Attempt {
       pauses: of.status === "interrupted_after" ? "after" : "before",
       reason: of.reason,
       message: of.reason,
-      data: jsonCopy((of.data ?? null) as Json),
+      data: jsonCopy((of.data === undefined ? {} : of.data) as Json),
       responseSchema: null,
       decisions: OFFERED.manual,
       named: false,

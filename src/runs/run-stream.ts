@@ -104,6 +104,13 @@ export class RunStream {
     this.#resume();
   }
 
+  /** Another process goes on: readers here are not to wait for what this one had begun. */
+  abandon(): void {
+    this.#held = true;
+    this.#waiting = [];
+    this.#options.live.publish(this.#options, [], Infinity);
+  }
+
   #resume(): void {
     this.#held = false;
     this.#flush();

@@ -98,7 +98,13 @@ export class RunWorker {
             ref: job.ref,
             epoch: job.epoch,
             effects: this.#effects,
-            onLost: () => control.lose(),
+            onLost: () => {
+              log.warn(
+                { thread_id: job.ref.threadId, run_id: job.run.runId },
+                "the run's lease is lost: another process goes on with it",
+              );
+              control.lose();
+            },
           },
           records,
         );

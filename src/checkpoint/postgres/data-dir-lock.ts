@@ -6,9 +6,9 @@
  * cannot outlive its process, so a leftover of a kill -9 is told by knocking; its name never comes back, so it may be
  * removed by anybody.
  */
-import { mkdirSync } from "node:fs";
-import { readdir, rm } from "node:fs/promises";
+import { mkdtemp, readdir, rm, symlink } from "node:fs/promises";
 import { connect, createServer, type Server } from "node:net";
+import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { HoldpointError } from "../../errors.js";
@@ -18,46 +18,63 @@ export interface DataDirLock {
 }
 
 const NAME = /^lock-(\d+)-\w+\.sock$/;
+/** What Linux (108) and macOS (104) take, with the end. */
+const SOCKET_PATH_BYTES = 103;
+const NAME_BYTES = "/lock-4194304-abcdef.sock".length;
 /** Two that start at the same moment may both give way: each tries again after a while of its own. */
 const TRIES = 4;
 
 /** Throws `database_unavailable` naming the owner. */
 export async function lockDataDir(dataDir: string): Promise<DataDirLock> {
-  mkdirSync(dataDir, { recursive: true });
-  for (let tries = 1; ; tries++) {
-    const own = `lock-${process.pid}-${Math.random().toString(36).slice(2, 8)}.sock`;
-    const server = await listen(socketPath(dataDir, own));
-    const owner = await findOther(dataDir, own);
-    if (owner === null) return { release: () => close(server) };
-    await close(server);
-    if (tries >= TRIES) {
-      throw new HoldpointError(
-        "database_unavailable",
-        `The data directory ${dataDir} is in use by process ${owner}. Stop that Holdpoint, or give this one a directory of its own (HOLDPOINT_DATA_DIR).`,
-      );
+  const near = await shortWay(dataDir);
+  try {
+    for (let tries = 1; ; tries++) {
+      const own = `lock-${process.pid}-${Math.random().toString(36).slice(2, 8)}.sock`;
+      const server = await listen(join(near.path, own));
+      const owner = await findOther(near.path, own);
+      if (owner === null) return { release: () => close(server).then(near.forget) };
+      await close(server);
+      if (tries >= TRIES) {
+        throw new HoldpointError(
+          "database_unavailable",
+          `The data directory ${dataDir} is in use by process ${owner}. Stop that Holdpoint, or give this one a directory of its own (HOLDPOINT_DATA_DIR).`,
+        );
+      }
+      await sleep(20 + Math.random() * 80);
     }
-    await sleep(20 + Math.random() * 80);
+  } catch (error) {
+    await near.forget();
+    throw error;
   }
 }
 
+/**
+ * A socket's path may have some hundred bytes; a longer one is cut without a word, and two directories would share a
+ * socket. Where the directory's own path is too long, it is reached by a link from the folder for temporary files.
+ */
+async function shortWay(dataDir: string): Promise<{ path: string; forget: () => Promise<void> }> {
+  const near = relative(process.cwd(), dataDir);
+  const [path = dataDir] = [dataDir, near === "" ? "." : near].sort(
+    (a, b) => Buffer.byteLength(a) - Buffer.byteLength(b),
+  );
+  if (Buffer.byteLength(path) + NAME_BYTES <= SOCKET_PATH_BYTES)
+    return { path, forget: () => Promise.resolve() };
+  const folder = await mkdtemp(join(tmpdir(), "holdpoint-"));
+  await symlink(dataDir, join(folder, "d"), "dir");
+  return { path: join(folder, "d"), forget: () => rm(folder, { recursive: true, force: true }) };
+}
+
 /** The process id of somebody else who is alive, or null. Removes what the dead have left. */
-async function findOther(dataDir: string, own: string): Promise<string | null> {
+async function findOther(folder: string, own: string): Promise<string | null> {
   let found: string | null = null;
-  for (const name of await readdir(dataDir)) {
+  for (const name of await readdir(folder)) {
     const pid = NAME.exec(name)?.[1];
     if (pid === undefined || name === own) continue;
-    const path = socketPath(dataDir, name);
+    const path = join(folder, name);
     if (await answers(path)) found ??= pid;
     else await rm(path, { force: true });
   }
   return found;
-}
-
-/** A socket's path may have some hundred bytes only, so the shorter way to name it is taken. */
-function socketPath(dataDir: string, name: string): string {
-  const full = join(dataDir, name);
-  const near = relative(process.cwd(), full);
-  return near.length < full.length ? near : full;
 }
 
 function listen(path: string): Promise<Server> {
@@ -67,7 +84,7 @@ function listen(path: string): Promise<Server> {
       reject(
         new HoldpointError(
           "database_unavailable",
-          `The data directory cannot be locked by ${path}: ${error.message}. Choose one with a shorter path by HOLDPOINT_DATA_DIR.`,
+          `The data directory cannot be locked by ${path}: ${error.message}.`,
         ),
       );
     });

@@ -45,11 +45,11 @@ export class PgliteDatabase implements Database {
 
   async open(): Promise<void> {
     const { dataDir, loadDataDir, onFirstStart, housekeepingMs = 30_000 } = this.#options;
-    if (dataDir !== null) {
-      await mkdir(dataDir, { recursive: true });
-      this.#lock = await lockDataDir(resolve(dataDir));
-    }
     try {
+      if (dataDir !== null) {
+        await mkdir(dataDir, { recursive: true });
+        this.#lock = await lockDataDir(resolve(dataDir));
+      }
       const { PGlite } = await import("@electric-sql/pglite");
       const folder = dataDir === null ? undefined : join(resolve(dataDir), "db");
       if (folder !== undefined && !(await isDatabase(folder))) onFirstStart?.();
@@ -60,6 +60,7 @@ export class PgliteDatabase implements Database {
     } catch (error) {
       await this.#lock?.release();
       this.#lock = null;
+      if (error instanceof HoldpointError) throw error;
       const detail = error instanceof Error ? error.message : String(error);
       throw new HoldpointError(
         "database_unavailable",

@@ -1,0 +1,68 @@
+/** A plain HTTP client of a spawned server. */
+import { createParser } from "eventsource-parser";
+import { until } from "../support/poll.js";
+import type { Server } from "../support/server.js";
+
+/** What came back; bodies are read by tests, which know what they asked for. */
+export interface Reply {
+  readonly status: number;
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any
+  readonly body: any;
+}
+
+export interface StreamEvent {
+  readonly id: number;
+  readonly type: string;
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any
+  readonly data: any;
+}
+
+export async function get(server: Server, path: string): Promise<Reply> {
+  return reply(await fetch(server.url + path));
+}
+
+export async function post(server: Server, path: string, body: unknown = {}): Promise<Reply> {
+  return reply(await fetch(server.url + path, { method: "POST", body: JSON.stringify(body) }));
+}
+
+async function reply(response: Response): Promise<Reply> {
+  const text = await response.text();
+  return { status: response.status, body: text === "" ? null : JSON.parse(text) };
+}
+
+/** A request whose client does not stay for the answer: its server may die before it. */
+export function send(server: Server, path: string, body: unknown = {}): void {
+  post(server, path, body).catch(() => undefined);
+}
+
+/** The thread once it is in one of these states; waits by asking. */
+export async function threadWhen(
+  server: Server,
+  thread: string,
+  ...statuses: string[]
+): Promise<Reply["body"]> {
+  return until(`the thread ${thread} is ${statuses.join(" or ")}`, async () => {
+    const { body } = await get(server, `/threads/${thread}`);
+    return statuses.includes(body.status) ? body : null;
+  });
+}
+
+export async function stateOf(server: Server, thread: string): Promise<Reply["body"]> {
+  return (await get(server, `/threads/${thread}/state`)).body.state;
+}
+
+/** All that the thread's stream has; ends with it. */
+export async function eventsOf(server: Server, thread: string, after = 0): Promise<StreamEvent[]> {
+  const response = await fetch(`${server.url}/threads/${thread}/stream?after=${after}`);
+  const events: StreamEvent[] = [];
+  const parser = createParser({
+    onEvent: ({ id, event, data }) =>
+      events.push({ id: Number(id), type: event ?? "", data: JSON.parse(data) as unknown }),
+  });
+  parser.feed(await response.text());
+  return events;
+}
+
+/** Whether every id is greater than the one before. */
+export const grows = (events: readonly StreamEvent[]): boolean =>
+  events.every(({ id }, i) => id > (events[i - 1]?.id ?? 0));
