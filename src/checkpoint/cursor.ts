@@ -31,5 +31,8 @@ function fits(part: unknown, kind: CursorPart | undefined): boolean {
   if (kind === "integer") return Number.isSafeInteger(part);
   if (typeof part !== "string") return false;
   // What toISOString gives: nothing else sorts and parses the same everywhere.
-  return kind === "string" || (!Number.isNaN(Date.parse(part)) && new Date(part).toISOString() === part);
+  return (
+    kind === "string" ||
+    (/^\d{4}-/.test(part) && !Number.isNaN(Date.parse(part)) && new Date(part).toISOString() === part)
+  );
 }

@@ -1,6 +1,7 @@
 /** Applies what nodes and edges gave: new snapshots from old ones, nothing mutated. */
 import { jsonFault, type Json } from "../lib/json.js";
 import { deepFreeze } from "../lib/deep-freeze.js";
+import { errorText } from "../lib/show.js";
 import { END, START } from "./command.js";
 import type { GraphDefinition, NodeOutput } from "./definition.js";
 import type { Answer, Ask } from "./interrupt.js";
@@ -37,10 +38,7 @@ export function mergeFields(def: GraphDefinition, values: Values, update: Values
     try {
       reduced = reducer(values[field], given);
     } catch (cause) {
-      throw new UpdateFault(
-        `the reducer of "${field}" threw: ${cause instanceof Error ? cause.message : String(cause)}`,
-        { cause },
-      );
+      throw new UpdateFault(`the reducer of "${field}" threw: ${errorText(cause)}`, { cause });
     }
     const fault = jsonFault(reduced, field);
     if (fault !== null)

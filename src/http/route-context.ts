@@ -68,10 +68,10 @@ export function runConfig(config: ConfigBody | undefined) {
   };
 }
 
-/** The problems that a route may answer with, for its description. */
+/** The problems that a route may answer with, for its description. Any route may refuse a foreign origin or host. */
 export function problems(...statuses: number[]): Record<number, unknown> {
   return Object.fromEntries(
-    statuses.map((status) => [
+    [403, ...statuses].map((status) => [
       status,
       {
         description: "Problem details (RFC 9457)",

@@ -48,9 +48,9 @@ export async function buildServer(
     routerOptions: { maxParamLength: 100_000 },
     // A path that cannot be decoded never reaches a route.
     frameworkErrors: (_error, request, reply) => {
-      const thread = request.url.startsWith("/threads/");
-      const detail = "the path is not percent-encoded UTF-8";
-      void sendProblem(reply, new HoldpointError(thread ? "invalid_thread_id" : "not_found", detail));
+      const [, kind, id = ""] = request.url.split("/");
+      const code = kind === "threads" && !isDecodable(id) ? "invalid_thread_id" : "not_found";
+      void sendProblem(reply, new HoldpointError(code, "the path is not percent-encoded UTF-8"));
     },
   }).withTypeProvider<ZodTypeProvider>();
 
@@ -100,6 +100,15 @@ export async function buildServer(
   serviceRoutes(app, context, () => (description ??= openapiOf(app)));
   await app.ready();
   return app;
+}
+
+function isDecodable(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** The API description, from the route schemas. */

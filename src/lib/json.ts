@@ -49,7 +49,7 @@ export function jsonFault(value: unknown, path = "", above: readonly object[] = 
   }
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype !== Object.prototype && prototype !== null) {
-    const name = value.constructor.name || "an object with a prototype";
+    const name = typeNameOf(prototype);
     return fault(`a ${name} is not JSON: store a plain object, a string or a number`);
   }
   for (const [key, member] of Object.entries(value)) {
@@ -58,6 +58,11 @@ export function jsonFault(value: unknown, path = "", above: readonly object[] = 
     if (found) return found;
   }
   return null;
+}
+
+function typeNameOf(prototype: unknown): string {
+  const type: unknown = isRecord(prototype) ? prototype.constructor : undefined;
+  return typeof type === "function" && type.name !== "" ? type.name : "object with a prototype";
 }
 
 /** A copy that shares nothing with `value` and has lost what JSON loses (`undefined` members, `-0`). */

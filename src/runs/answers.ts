@@ -157,7 +157,7 @@ export function makeAnswer(
     decision,
     reason: request.reason ?? null,
     data,
-    state: state === null ? null : checkFields(def, state, at("state")),
+    state: state === null ? null : checkFields(def, state, at("state"), "patch"),
     messages: requestMessages(request.messages ?? [], context, at("messages")),
     by,
     at: isoNow(),

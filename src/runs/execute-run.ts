@@ -32,12 +32,13 @@ import {
   type Snapshot,
   type Task,
 } from "../engine/index.js";
+import { errorText, isInstance } from "../lib/show.js";
 import { judgeHold } from "./hold-points.js";
 import { CUT, orCut } from "./or-cut.js";
 import { EdgeFault, successors } from "./routes.js";
 import type { RunControl } from "./run-control.js";
 import type { ExecuteDeps, RunJob } from "./run-job.js";
-import { errorText, runTask, type TaskOutcome } from "./run-task.js";
+import { runTask, type TaskOutcome } from "./run-task.js";
 import { RunWriter } from "./run-writer.js";
 
 const context = new AsyncLocalStorage<{ thread_id: string; run_id: string }>();
@@ -143,7 +144,7 @@ class Execution {
         if (to === CUT) return null;
         routes.set(task.id, to);
       } catch (error) {
-        this.#control.cause = error instanceof EdgeFault ? (error.cause ?? error) : error;
+        this.#control.cause = isInstance(error, EdgeFault) ? (error.cause ?? error) : error;
         return this.#fault("edge_failed", errorText(error), task);
       }
       this.#denial ??= task.denied ?? null;
@@ -201,7 +202,7 @@ class Execution {
           this.#writer.draft.step(change, outcome.task);
           continue;
         } catch (error) {
-          if (!(error instanceof UpdateFault)) throw error;
+          if (!isInstance(error, UpdateFault)) throw error;
           this.#control.cause = error.cause ?? error;
           fault ??= this.#fault(
             "invalid_update",

@@ -5,15 +5,15 @@ import { deepFreeze } from "../lib/deep-freeze.js";
 import { isRecord, jsonCopy, jsonEqual, jsonFault } from "../lib/json.js";
 import { isoNow, newId } from "./ids.js";
 
-/** A message as it comes in, from HTTP or from a node: the one schema of both. */
+/** A message as it comes in, from HTTP or from a node: the one schema of both. That its values are JSON is checked apart. */
 export const newMessageSchema = z.strictObject({
   id: z.string().min(1).max(200).optional(),
   role: z.enum(ROLES),
-  content: z.union([z.string(), z.array(z.object({ type: z.string() }).catchall(z.json()))]),
+  content: z.union([z.string(), z.array(z.looseObject({ type: z.string() }))]),
   name: z.string().optional(),
-  tool_calls: z.array(z.json()).optional(),
+  tool_calls: z.array(z.unknown()).optional(),
   tool_call_id: z.string().optional(),
-  metadata: z.record(z.string(), z.json()).optional(),
+  metadata: z.record(z.string(), z.unknown()).optional(),
   created_at: z.iso.datetime({ offset: true }).optional(),
 });
 
@@ -40,7 +40,7 @@ export function toMessage(
       message: issue.message,
     }));
   }
-  const { id: givenId, role: itsRole, content, created_at, ...rest } = jsonCopy(parsed.data);
+  const { id: givenId, role: itsRole, content, created_at, ...rest } = jsonCopy(parsed.data) as NewMessage;
   return deepFreeze({
     id: givenId ?? id ?? newId(),
     role: itsRole,

@@ -59,10 +59,10 @@ function fields(
   update: Record<string, unknown>,
   firstId: string | undefined,
 ): Pick<NodeOutput, "update" | "messages"> {
-  const prototype: unknown = Object.getPrototypeOf(update);
-  if (prototype !== Object.prototype && prototype !== null) {
-    throw new UpdateFault(`a ${update.constructor.name} is no update: return a plain object`);
-  }
+  const broken = jsonFault(update);
+  // Of the whole: a Map is no update, whatever is in it. Members are named below.
+  if (broken !== null && broken.path === "")
+    throw new UpdateFault(`${broken.problem}; an update is a plain object`);
   const checked: Record<string, Json> = {};
   let added: readonly Message[] = [];
   for (const [key, value] of Object.entries(update)) {
@@ -73,8 +73,14 @@ function fields(
   return { update: checked, messages: added };
 }
 
-/** One field of an update: declared, JSON, and taken by the schema (where a reducer combines, it checks the result). */
-export function field(def: GraphDefinition, key: string, value: unknown): Json {
+/** One field of an update: declared, JSON, and taken by the schema (where a reducer combines an
+ * update, it checks the result; a patch goes past it). */
+export function field(
+  def: GraphDefinition,
+  key: string,
+  value: unknown,
+  way: "update" | "patch" = "update",
+): Json {
   const isSummary = key === "contextSummary";
   if (!isSummary && !def.state.fields.includes(key)) {
     const known = [...def.state.fields, "messages", "contextSummary"];
@@ -88,7 +94,7 @@ export function field(def: GraphDefinition, key: string, value: unknown): Json {
       throw new UpdateFault('"contextSummary" is a string or null');
     return value;
   }
-  if (def.state.reducers.has(key)) return deepFreeze(jsonCopy(value as Json));
+  if (way === "update" && def.state.reducers.has(key)) return deepFreeze(jsonCopy(value as Json));
   const result = def.state.check(key, value);
   if (!result.ok) throw new UpdateFault(`"${key}" is refused by the state's schema: ${result.message}`);
   const after = jsonFault(result.value, key);

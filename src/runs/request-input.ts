@@ -38,17 +38,23 @@ export function checkInput(
   context: readonly Message[],
   input: InputRequest,
   path: string,
+  way: "update" | "patch" = "update",
 ): RunInput {
   const messages = requestMessages(
     input.messages ?? [],
     context,
     path === "" ? "messages" : `${path}.messages`,
   );
-  return { fields: checkFields(def, input.fields ?? {}, path), messages };
+  return { fields: checkFields(def, input.fields ?? {}, path, way), messages };
 }
 
-/** Fields of a request, each declared, JSON and taken by the schema. */
-export function checkFields(def: GraphDefinition, given: Record<string, unknown>, path: string): Values {
+/** Fields of a request, each declared, JSON and taken by the schema; a patch goes past the reducers. */
+export function checkFields(
+  def: GraphDefinition,
+  given: Record<string, unknown>,
+  path: string,
+  way: "update" | "patch",
+): Values {
   const values: Record<string, Json> = {};
   const faults: ValidationFault[] = [];
   for (const [key, value] of Object.entries(given)) {
@@ -59,7 +65,7 @@ export function checkFields(def: GraphDefinition, given: Record<string, unknown>
         errors: [{ path: broken.path, message: broken.problem }],
       });
     try {
-      values[key] = field(def, key, value);
+      values[key] = field(def, key, value, way);
     } catch (error) {
       if (!(error instanceof UpdateFault)) throw error;
       faults.push({ path: at, message: error.message });

@@ -171,6 +171,7 @@ export class Resumption {
       loaded.snapshot.messages,
       { messages: own?.messages, fields: own?.state },
       "",
+      "patch",
     );
     const config = checkConfig(def, request.config ?? {});
     const answer = { messages: input.messages, state: input.fields };

@@ -6,7 +6,7 @@ import {
   type Snapshot,
   type Task,
 } from "../engine/index.js";
-import { show } from "../lib/show.js";
+import { errorText, show } from "../lib/show.js";
 import { didYouMean } from "../lib/nearest.js";
 import { viewFor } from "./hold-points.js";
 
@@ -46,10 +46,7 @@ async function follow(
   try {
     answer = await edge.route(viewFor(snapshot, source));
   } catch (cause) {
-    throw new EdgeFault(
-      `the conditional edge from ${from} threw: ${cause instanceof Error ? cause.message : String(cause)}`,
-      { cause },
-    );
+    throw new EdgeFault(`the conditional edge from ${from} threw: ${errorText(cause)}`, { cause });
   }
   const names = Array.isArray(answer) ? (answer as unknown[]) : [answer];
   if (names.length !== 1) {
@@ -72,6 +69,6 @@ function target(
   const known = edge.map === null ? [...def.nodes.keys(), END] : [...edge.map.keys()];
   const what = edge.map === null ? "which is not a node" : "which its map does not have";
   throw new EdgeFault(
-    `the conditional edge from ${from} returned ${show(name)}, ${what}${didYouMean(String(name), known)}`,
+    `the conditional edge from ${from} returned ${show(name)}, ${what}${didYouMean(show(name), known)}`,
   );
 }

@@ -19,7 +19,7 @@ import {
   type Task,
 } from "../engine/index.js";
 import { deferred } from "../lib/deferred.js";
-import { show } from "../lib/show.js";
+import { errorText, isInstance } from "../lib/show.js";
 import { newId } from "./ids.js";
 import { Attempt } from "./node-context.js";
 import { nodeOutput, type Streamed } from "./node-output.js";
@@ -133,8 +133,8 @@ async function runAttempt(
         asks: attempt.asks.filter((ask) => ask.pauses === "before"),
         streamed: attempt.streamed,
       };
-    if (error instanceof InterruptDenied) return { ...base, kind: "denied", answer: error.answer };
-    const code = error instanceof UpdateFault ? "invalid_update" : "node_failed";
+    if (isInstance(error, InterruptDenied)) return { ...base, kind: "denied", answer: error.answer };
+    const code = isInstance(error, UpdateFault) ? "invalid_update" : "node_failed";
     return {
       ...base,
       kind: "failed",
@@ -244,10 +244,4 @@ function isGenerator(value: unknown): value is AsyncGenerator | Generator {
     "return" in value &&
     (Symbol.asyncIterator in value || Symbol.iterator in value)
   );
-}
-
-/** What was thrown, for people: anything may be. */
-export function errorText(error: unknown): string {
-  if (error instanceof Error) return error.message === "" ? error.name : error.message;
-  return typeof error === "string" ? error : `threw ${show(error)}`;
 }

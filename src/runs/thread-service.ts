@@ -26,6 +26,7 @@ import {
 } from "../engine/index.js";
 import type { Live } from "../events/index.js";
 import type { GraphRegistry } from "./graph-registry.js";
+import { errorText } from "../lib/show.js";
 import { judgeHold } from "./hold-points.js";
 import { publicState, resultOf } from "./hydrate.js";
 import { isoNow, newId } from "./ids.js";
@@ -35,7 +36,6 @@ import { patchEvents } from "./between-runs.js";
 import { busy, noThread } from "./refusals.js";
 import type { RunReader } from "./run-reader.js";
 import { placeEvents, toStored } from "./run-stream.js";
-import { errorText } from "./run-task.js";
 import { threadKey } from "./thread-key.js";
 
 /** A thread with what it waits for. */
@@ -185,6 +185,7 @@ export class ThreadService {
         from.messages,
         { messages: input.messages, fields: input.fields },
         "state",
+        "patch",
       );
       const { values } = patchValues(from.values, fields);
       const { ops } = patchValues(loaded.snapshot.values, values);

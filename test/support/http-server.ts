@@ -176,7 +176,7 @@ export function expectList(reply: Reply, shape: Shape): { items: Body[]; next_cu
 
 /** Problem details (RFC 9457) of a status and a code. */
 export function expectProblem(reply: Reply, status: number, code: string): Body {
-  const said = { status: reply.status, code: (reply.body as Body)?.code };
+  const said = { status: reply.status, code: reply.body?.code };
   if (said.status !== status || said.code !== code)
     throw new Error(`${said.status} ${said.code}, not ${status} ${code}: ${reply.text.slice(0, 1000)}`);
   expect(reply.headers.get("content-type")).toMatch(/^application\/problem\+json/);

@@ -14,6 +14,7 @@ export function graphRoutes(app: App, { runtime }: RouteContext): void {
         tags: ["graphs"],
         response: {
           200: { description: "Graphs", content: { "application/json": { schema: listOf(graphModel) } } },
+          ...problems(),
         },
       },
     },

@@ -17,6 +17,7 @@ import {
   stopBody,
   threadParams,
   type DecisionBody,
+  type MessagesBody,
   type ResumeBody,
   type RunBody,
 } from "../schemas/bodies.js";
@@ -80,7 +81,7 @@ export function runRoutes(app: App, { runtime, sse }: RouteContext): void {
         tags: ["decisions"],
         params: threadParams,
         body: resumeBody,
-        response: { 200: resultOrStream, 202: result, ...problems(400, 403, 404, 409, 410, 413, 422, 503) },
+        response: { 200: resultOrStream, 202: result, ...problems(400, 404, 409, 410, 413, 422, 503) },
       },
     },
     async (request, reply) => {
@@ -98,7 +99,7 @@ export function runRoutes(app: App, { runtime, sse }: RouteContext): void {
         tags: ["decisions"],
         params: interruptParams,
         body: decisionBody,
-        response: { 200: resultOrStream, 202: result, ...problems(400, 403, 404, 409, 410, 413, 422, 503) },
+        response: { 200: resultOrStream, 202: result, ...problems(400, 404, 409, 410, 413, 422, 503) },
       },
     },
     async (request, reply) => {
@@ -124,7 +125,7 @@ export function runRoutes(app: App, { runtime, sse }: RouteContext): void {
             description: "What the stop met and did",
             content: { "application/json": { schema: stopReceiptModel } },
           },
-          ...problems(400, 404, 422, 503),
+          ...problems(400, 404, 413, 422, 503),
         },
       },
     },
@@ -168,7 +169,7 @@ function startRequest(threadId: string, body: RunBody) {
   return {
     ref: threadRef(threadId),
     graph: body.graph,
-    input: { messages, fields: withSummary(fields, contextSummary) },
+    input: { messages: messages as MessagesBody, fields: withSummary(fields, contextSummary) },
     config: runConfig(body.config),
   };
 }
@@ -181,7 +182,7 @@ function resumeRequest(threadId: string, body: ResumeBody | (DecisionBody & { in
     reason: said.reason,
     data: said.data,
     state: said.state === undefined ? undefined : stateFields(said.state),
-    messages: said.messages,
+    messages: said.messages as MessagesBody,
   });
   return {
     ref: threadRef(threadId),

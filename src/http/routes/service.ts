@@ -26,6 +26,7 @@ export function serviceRoutes(app: App, { runtime }: RouteContext, openapi: () =
               links: z.record(z.string(), z.string()),
             }),
           ),
+          ...problems(),
         },
       },
     },
@@ -47,7 +48,11 @@ export function serviceRoutes(app: App, { runtime }: RouteContext, openapi: () =
     "/healthz",
     {
       config: { permission: "public" },
-      schema: { summary: "Liveness", tags: ["service"], response: { 200: json("It lives", status) } },
+      schema: {
+        summary: "Liveness",
+        tags: ["service"],
+        response: { 200: json("It lives", status), ...problems() },
+      },
     },
     () => ({ status: "ok" }),
   );
@@ -77,6 +82,7 @@ export function serviceRoutes(app: App, { runtime }: RouteContext, openapi: () =
         tags: ["service"],
         response: {
           200: { description: "OpenAPI 3.1", content: { "application/yaml": { schema: z.string() } } },
+          ...problems(),
         },
       },
     },

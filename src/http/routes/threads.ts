@@ -7,6 +7,7 @@ import {
   threadBody,
   threadParams,
   threadsQuery,
+  type MessagesBody,
 } from "../schemas/bodies.js";
 import { listOf, messageModel, runModel, stateModel, threadModel } from "../schemas/models.js";
 import { wireRun, wireStateView, wireThread } from "../wire.js";
@@ -31,7 +32,7 @@ export function threadRoutes(app: App, { runtime }: RouteContext): void {
         summary: "Create a thread",
         tags: ["threads"],
         body: threadBody,
-        response: { 201: json("The thread", threadModel), ...problems(400, 404, 409, 422, 503) },
+        response: { 201: json("The thread", threadModel), ...problems(400, 404, 409, 413, 422, 503) },
       },
     },
     async (request, reply) => {
@@ -122,13 +123,16 @@ export function threadRoutes(app: App, { runtime }: RouteContext): void {
         tags: ["threads"],
         params: threadParams,
         body: patchBody,
-        response: { 200: json("The state", stateModel), ...problems(400, 404, 409, 422, 503) },
+        response: { 200: json("The state", stateModel), ...problems(400, 404, 409, 413, 422, 503) },
       },
     },
     async (request) => {
       const { state = {}, messages } = request.body;
       return wireStateView(
-        await threads.patch(threadRef(request.params.id), { messages, fields: stateFields(state) }),
+        await threads.patch(threadRef(request.params.id), {
+          messages: messages as MessagesBody,
+          fields: stateFields(state),
+        }),
       );
     },
   );

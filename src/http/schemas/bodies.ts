@@ -1,26 +1,31 @@
 /** What clients send. Unknown keys are refused, so that a typo is never silently ignored. */
 import { z } from "zod";
-import { DECISIONS, INTERRUPT_STATUSES, THREAD_STATUSES } from "../../engine/index.js";
+import { DECISIONS, INTERRUPT_STATUSES, THREAD_STATUSES, type NewMessage } from "../../engine/index.js";
 import { MAX_RECURSION_LIMIT, newMessageSchema } from "../../runs/index.js";
 
 const message = z.union([z.string(), newMessageSchema], {
   error: "a message is a string or { role, content, … }",
 });
 const messages = z.array(message);
-const fields = z.record(z.string(), z.unknown());
+/** Messages of a body; the run manager checks that their values are JSON. */
+export type MessagesBody = readonly (string | NewMessage)[] | undefined;
+const summary = z.string().nullable().optional();
+/** Fields of the graph's state, checked by the graph; the summary is everybody's. */
+const fields = z.looseObject({ context_summary: summary });
+const bag = z.record(z.string(), z.unknown());
 const names = z.union([z.array(z.string()), z.literal("*")], { error: 'a list of node names, or "*"' });
 
 const config = z.strictObject({
   recursion_limit: z.number().int().min(1).max(MAX_RECURSION_LIMIT).optional(),
   interrupt_before: names.optional(),
   interrupt_after: names.optional(),
-  metadata: fields.optional(),
+  metadata: bag.optional(),
 });
 export type ConfigBody = z.output<typeof config>;
 
 export const runBody = z.strictObject({
   graph: z.string().optional(),
-  input: z.looseObject({ messages: messages.optional() }).optional(),
+  input: z.looseObject({ messages: messages.optional(), context_summary: summary }).optional(),
   config: config.optional(),
   on_busy: z.enum(["reject", "enqueue", "stop"]).default("reject"),
   on_disconnect: z.enum(["continue", "stop"]).default("continue"),
@@ -53,7 +58,7 @@ export const stopBody = z.strictObject({
 export const threadBody = z.strictObject({
   thread_id: z.string().optional(),
   graph: z.string().optional(),
-  metadata: fields.optional(),
+  metadata: bag.optional(),
 });
 export const patchBody = z.strictObject({ state: fields.optional(), messages: messages.optional() });
 
