@@ -88,7 +88,7 @@ const NAMES = Object.keys(schema.shape) as Name[];
 export class ConfigError extends Error {}
 
 /** `PORT` is `--port`, `HOLDPOINT_DATA_DIR` is `--data-dir`. */
-export const flagOf = (name: string): string =>
+const flagOf = (name: string): string =>
   name
     .replace(/^HOLDPOINT_/, "")
     .toLowerCase()

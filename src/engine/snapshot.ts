@@ -76,7 +76,7 @@ export interface LostAttempt {
 
 export const NO_HOLDS: RunHolds = { before: [], after: [] };
 
-export function taskId(runId: string, step: number, index: number, node: string): string {
+function taskId(runId: string, step: number, index: number, node: string): string {
   return `${runId}/${step}/${index}/${node}`;
 }
 

@@ -40,6 +40,7 @@ export async function* tail(options: TailOptions): AsyncGenerator<RunEvent, void
   try {
     let edge: readonly RunEvent[] = subscription.pending;
     let readLog = true;
+    let ended = false;
     while (!signal.aborted) {
       if (readLog) {
         readLog = false;
@@ -48,11 +49,17 @@ export async function* tail(options: TailOptions): AsyncGenerator<RunEvent, void
           page.length > 0 && !isAborted(signal);
           page = await read(cursor)
         ) {
-          for (const event of page) if (fresh(event) && !isAborted(signal)) yield event;
+          // What happened live below a logged event comes before it: a commit during this reading folds no deltas away.
+          const early = subscription.take();
+          edge = early.lost ? live.pending(key) : [...edge, ...early.events];
+          ended ||= early.ended;
+          for (const event of merge(edge, page)) if (fresh(event) && !isAborted(signal)) yield event;
+          edge = edge.filter((event) => event.seq > cursor);
         }
       }
       wake = deferred();
-      const { events, lost, ended } = subscription.take();
+      const { events, lost, ended: over } = subscription.take();
+      ended ||= over;
       if (lost) {
         edge = live.pending(key);
         readLog = true;
@@ -78,6 +85,12 @@ export async function* tail(options: TailOptions): AsyncGenerator<RunEvent, void
     subscription.close();
     signal.removeEventListener("abort", notify);
   }
+}
+
+/** A page of the log with the live events that belong below its last one, in order. */
+function merge(live: readonly RunEvent[], page: readonly RunEvent[]): RunEvent[] {
+  const last = page.at(-1)?.seq ?? 0;
+  return [...live.filter((event) => event.seq < last), ...page].sort((a, b) => a.seq - b.seq);
 }
 
 // The signal changes while the generator is suspended, which the type checker cannot know.

@@ -19,7 +19,7 @@ export function registerJsonBody(app: FastifyInstance): void {
 }
 
 /** Throws `malformed_body`, `too_deep`, and `validation_failed` for keys that no object may carry. */
-export function parseBody(text: string): unknown {
+function parseBody(text: string): unknown {
   if (text.trim() === "") return {};
   let body: unknown;
   try {

@@ -17,7 +17,7 @@ const STATUS: Record<Category, number> = {
   run: 500,
 };
 
-export interface Problem {
+interface Problem {
   readonly type: string;
   readonly title: string;
   readonly status: number;
@@ -27,7 +27,7 @@ export interface Problem {
 }
 
 /** An error as problem details (RFC 9457), with what helps to go on beside it. */
-export function problemOf(error: HoldpointError): Problem {
+function problemOf(error: HoldpointError): Problem {
   const { code, category, message, details } = error;
   return {
     ...wireDetails(details),

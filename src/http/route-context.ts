@@ -29,7 +29,7 @@ export type App = FastifyInstance<
 >;
 
 /** What a caller must be allowed to do; `public` is written out. Scopes are those of the contract. */
-export type Permission = "public" | "read" | "run" | "decide" | "control";
+type Permission = "public" | "read" | "run" | "decide" | "control";
 
 declare module "fastify" {
   interface FastifyContextConfig {

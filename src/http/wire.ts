@@ -65,7 +65,7 @@ export function wireInterrupt(interrupt: Interrupt): Wire<typeof interruptModel>
 }
 
 /** The state's own fields, and the summary under its name on the wire. */
-export function wireState({
+function wireState({
   contextSummary = null,
   ...fields
 }: Readonly<Record<string, unknown>>): Record<string, unknown> {

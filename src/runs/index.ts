@@ -1,5 +1,5 @@
 export { currentRun } from "./execute-run.js";
-export { newMessageSchema, toMessage } from "./message-input.js";
+export { newMessageSchema } from "./message-input.js";
 export type { ThreadRef } from "../checkpoint/checkpointer.js";
 export type { RuntimeOptions } from "./options.js";
 export { MAX_RECURSION_LIMIT, type InputRequest, type RunConfig } from "./request-input.js";

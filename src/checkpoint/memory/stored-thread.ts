@@ -1,12 +1,4 @@
-import type {
-  Answer,
-  Interrupt,
-  Message,
-  Position,
-  StateOp,
-  ThreadStatus,
-  Values,
-} from "../../engine/index.js";
+import type { Answer, Interrupt, Message, Position, StateOp, Values } from "../../engine/index.js";
 import type {
   CheckpointRecord,
   LogEntry,
@@ -28,7 +20,7 @@ export interface StoredEntry extends LogEntry {
     | null;
 }
 
-export interface StoredMessage {
+interface StoredMessage {
   readonly pos: number;
   readonly seq: number;
   readonly runId: string | null;
@@ -58,5 +50,3 @@ export interface Tombstone {
   readonly epoch: number;
   readonly decisions: readonly { readonly interrupt: Interrupt; readonly answer: Answer }[];
 }
-
-export type { ThreadStatus };

@@ -76,7 +76,7 @@ export const interruptModel = model(
   }),
 );
 
-export const runErrorModel = model(
+const runErrorModel = model(
   "RunError",
   z.object({
     code: z.string(),

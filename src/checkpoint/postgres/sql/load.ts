@@ -19,7 +19,7 @@ import {
   type ThreadRow,
 } from "../rows.js";
 
-export async function threadRow(database: Database, ref: ThreadRef): Promise<ThreadRow | null> {
+async function threadRow(database: Database, ref: ThreadRef): Promise<ThreadRow | null> {
   const [row] = await database.query<ThreadRow>(
     "SELECT * FROM holdpoint.thread WHERE tenant = $1 AND thread_id = $2",
     [ref.tenant, ref.threadId],
