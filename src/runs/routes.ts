@@ -69,6 +69,6 @@ function target(
   const known = edge.map === null ? [...def.nodes.keys(), END] : [...edge.map.keys()];
   const what = edge.map === null ? "which is not a node" : "which its map does not have";
   throw new EdgeFault(
-    `the conditional edge from ${from} returned ${show(name)}, ${what}${didYouMean(show(name), known)}`,
+    `the conditional edge from ${from} returned ${show(name)}, ${what}${didYouMean(typeof name === "string" ? name : show(name), known)}`,
   );
 }

@@ -259,7 +259,7 @@ describe("a denied request", () => {
         got = ctx.answer;
         return "refused";
       })
-      .addNode("ASK", ask as () => undefined, { onDeny: "REFUSED" } as object)
+      .addNode("ASK", ask as () => undefined, { onDeny: "REFUSED" })
       .addEdge(START, "ASK")
       .addEdge("ASK", END)
       .addEdge("REFUSED", END)

