@@ -5,8 +5,8 @@
  * P2. An ask stays with its task until it is answered; what was not answered is asked again under a new id.
  * P3. A declared hold point is judged once a visit (`when`); its words are made anew each time it is asked.
  */
-import type { Answer, Ask, Interrupt } from "./interrupt.js";
-import type { Snapshot, Task } from "./snapshot.js";
+import { OFFERED, type Answer, type Ask, type Interrupt } from "./interrupt.js";
+import type { Position, RunHolds, Snapshot, Task } from "./snapshot.js";
 
 /** What a declared hold point says of one task: null where it does not hold. */
 export type Verdicts = ReadonlyMap<string, Ask | null>;
@@ -61,6 +61,41 @@ export function plan(snapshot: Snapshot, rows: readonly Interrupt[], verdicts: V
   return { kind: "route", snapshot: next, tasks: tasks.filter((task) => task.stage === "route") };
 }
 
+/**
+ * What a change of the state, or hold points that were added, mean for nodes that were let pass and have not finished: one
+ * that no person has approved is looked at again; one that was approved is asked about again where the state it was
+ * approved with is no longer the same, and else not held again in this visit.
+ */
+export function rejudge(position: Position, added: Partial<RunHolds>, patched: boolean): Position {
+  const before = added.before ?? [];
+  const tasks = position.tasks.map((task): Task => {
+    if (task.stage !== "cleared" || (task.asks ?? []).length > 0) return task;
+    const { judged: _judged, passed, answer: _answer, ...rest } = task;
+    if (passed !== undefined) {
+      return patched ? { ...rest, stage: "due", judged: true, asks: [askAgain(task, passed)] } : task;
+    }
+    if (!patched && before !== "*" && !before.includes(task.node)) return task;
+    return { ...task, stage: "due", judged: undefined };
+  });
+  return { ...position, tasks };
+}
+
+/** A question under a new key, so that the answer to the last one is none to it. Its words are made when it is asked. */
+function askAgain(task: Task, times: number): Ask {
+  return {
+    key: `before:${times}`,
+    kind: "before",
+    pauses: "before",
+    reason: `interrupt_before: ${task.node}`,
+    message: `${task.node} waits for approval again: the state has changed.`,
+    data: {},
+    responseSchema: null,
+    decisions: OFFERED.before,
+    named: false,
+    plain: true,
+  };
+}
+
 /** The answer to one ask of a task, or null while it is missing. The newest row of a key counts. */
 export function answerTo(rows: readonly Interrupt[], task: Task, ask: Pick<Ask, "key">): Answer | null {
   const row = rows.findLast((candidate) => candidate.taskId === task.id && candidate.key === ask.key);
@@ -99,10 +134,16 @@ function settle(given: Task, rows: readonly Interrupt[], verdicts: Verdicts, ope
       ? { answered: true as const }
       : {}),
   };
+  const held = answered.find(({ ask }) => ask.kind === "before");
   // Edited after a crash: the node has acted and the patch, applied with the answer, is its output.
   if (answered.some(({ ask, answer }) => ask.kind === "crash" && answer.decision === "edit"))
-    return { ...passed, stage: "after" };
-  if (task.stage === "due") return { ...passed, stage: "cleared" };
+    return { ...passed, stage: "after", closed: true };
+  if (task.stage === "due")
+    return {
+      ...passed,
+      stage: "cleared",
+      ...(held === undefined ? {} : { passed: Number(held.ask.key.split(":")[1] ?? 0) + 1 }),
+    };
   return passed;
 }
 

@@ -45,11 +45,13 @@ export interface Task {
   readonly path: readonly string[];
   readonly stage: Stage;
   /** The declared hold point of this stage was looked at: `when` is not asked again. */
-  readonly judged?: true;
+  readonly judged?: true | undefined;
   /** What must be answered before it goes on. Kept until all of it is. */
   readonly asks?: readonly Ask[];
   /** What let it go on, for `ctx.answer`. */
   readonly answer?: Answer;
+  /** A person let it pass the hold point in front of it: how often it was asked. */
+  readonly passed?: number;
   /** It has had an answer given inside it: a lost attempt of it may have acted. */
   readonly answered?: true;
   /** It was denied: only `onDeny` follows. */

@@ -133,6 +133,7 @@ export class CompiledGraph<S extends StateSchema = StateSchema> {
         ref,
         graph: this.definition,
         goOn: request,
+        seen: head.seq,
         config: runConfig(config),
         by: "anonymous",
       });

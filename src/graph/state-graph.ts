@@ -133,6 +133,9 @@ export class StateGraph<S extends StateSchema = EmptySchema, N extends string = 
   }
 }
 
+/** Longer timers fire at once. Some 24 days. */
+const MAX_MS = 2 ** 31 - 1;
+
 function optionFaults(name: string, options: NodeOptions): string[] {
   const faults: string[] = [];
   const known = ["timeoutMs", "retry", "graceMs", "onCrash", "onDeny"];
@@ -142,7 +145,7 @@ function optionFaults(name: string, options: NodeOptions): string[] {
   }
   const milliseconds = (option: "timeoutMs" | "graceMs", least: number): void => {
     const value = options[option];
-    if (value !== undefined && !(Number.isFinite(value) && value >= least))
+    if (value !== undefined && !(Number.isFinite(value) && value >= least && value <= MAX_MS))
       faults.push(`node "${name}": ${option} is a number of milliseconds, at least ${least}`);
   };
   milliseconds("timeoutMs", 1);
@@ -151,7 +154,7 @@ function optionFaults(name: string, options: NodeOptions): string[] {
   if (attempts !== undefined && !(Number.isInteger(attempts) && attempts >= 1))
     faults.push(`node "${name}": retry.attempts is a whole number, at least 1`);
   const delayMs = options.retry?.delayMs;
-  if (delayMs !== undefined && !(Number.isFinite(delayMs) && delayMs >= 0)) {
+  if (delayMs !== undefined && !(Number.isFinite(delayMs) && delayMs >= 0 && delayMs <= MAX_MS)) {
     faults.push(`node "${name}": retry.delayMs is a number of milliseconds, at least 0`);
   }
   const onCrash: string | undefined = options.onCrash;

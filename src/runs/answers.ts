@@ -112,7 +112,7 @@ function sameAnswer(answer: Answer, request: AnswerRequest, by: string): boolean
     answer.decision === (request.decision ?? null) &&
     answer.reason === (request.reason ?? null) &&
     jsonEqual(answer.data, request.data ?? null) &&
-    jsonEqual(answer.state, request.state ?? null) &&
+    jsonEqual(answer.state, Object.keys(request.state ?? {}).length === 0 ? null : request.state) &&
     answer.messages.length === messages.length &&
     messages.every((message, i) => jsonEqual({ ...answer.messages[i], ...message }, answer.messages[i]))
   );

@@ -1,6 +1,14 @@
 /** Writes to a thread that no run is on: decisions without a run, cancellations, patches. */
 import type { Loaded, ThreadHead, Write } from "../checkpoint/checkpointer.js";
-import { draft, nextNodes, type Change, type Draft, type Interrupt, type RunEvent } from "../engine/index.js";
+import {
+  draft,
+  nextNodes,
+  type Change,
+  type Draft,
+  type Interrupt,
+  type Position,
+  type RunEvent,
+} from "../engine/index.js";
 import { isoNow } from "./ids.js";
 import type { RunServiceDeps } from "./requests.js";
 import { messageEvent } from "./run-draft.js";
@@ -11,7 +19,7 @@ import { threadKey } from "./thread-key.js";
 export async function writeBetween(
   { checkpointer, live, graphs }: Pick<RunServiceDeps, "checkpointer" | "live" | "graphs">,
   loaded: Loaded,
-  of: { events: RunEvent[]; head: Write["head"]; decide: Write["decide"] },
+  of: { events: RunEvent[]; head: Write["head"]; decide: Write["decide"]; position?: Position },
 ): Promise<number | null> {
   const { head } = loaded;
   const ref = { tenant: head.tenant, threadId: head.threadId };
@@ -22,8 +30,9 @@ export async function writeBetween(
     at: isoNow(),
     seq,
     limit: seq,
-    runId: head.runId,
+    runId: null,
     head: of.head,
+    ...(of.position === undefined ? {} : { position: of.position }),
     events: of.events.map(toStored),
     messages: [],
     open: [],

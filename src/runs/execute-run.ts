@@ -7,6 +7,7 @@
  * E4. A write that is fenced ends everything here: another process has the run.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { ErrorCode } from "../errors.js";
 import {
   applyOutput,
@@ -74,9 +75,13 @@ class Execution {
   }
 
   async run(): Promise<RunResult | null> {
-    const result = await this.#loop();
-    if (result === null) this.#writer.stream.abandon();
-    return result;
+    let result: RunResult | null = null;
+    try {
+      result = await this.#loop();
+      return result;
+    } finally {
+      if (result === null) this.#writer.stream.abandon();
+    }
   }
 
   async #loop(): Promise<RunResult | null> {
@@ -86,12 +91,17 @@ class Execution {
       const next = await this.#plan();
       if (next === null) continue;
       if ("fault" in next) return this.#finish("error", { fault: next.fault });
+      // E2: a takeover must not ask `when` again of a node that has begun.
+      const passed = this.#snapshot.position.tasks.some(
+        (task) => task.stage === "due" && task.judged === undefined && this.#deps.def.before.has(task.node),
+      );
       this.#snapshot = next.snapshot;
+      if (passed && next.kind === "execute") this.#writer.draft.move();
       if (next.kind === "execute" && crashed && !this.#writer.draft.dirty) {
         crashed = false;
+        this.#loseAll(next.tasks, "crash");
         if (this.#job.run.lostCount >= CRASH_LOOP)
           return this.#finish("error", { fault: this.#crashLoop(next.tasks) });
-        this.#loseAll(next.tasks, "crash");
         if (this.#control.stop === null) continue;
       }
       if (stop !== null || this.#control.stop !== null) return this.#finish("stopped", {});
@@ -258,7 +268,9 @@ class Execution {
   }
 
   async #outcome(status: FinalStatus, open: readonly Opening[], error: RunFault | null): Promise<Outcome> {
-    const next = status === "completed" ? [] : await this.#nextNodes();
+    // An edge that failed is not asked twice.
+    const knows = status !== "completed" && error?.code !== "edge_failed";
+    const next = knows ? await this.#nextNodes() : [];
     const current = open[0]?.task.node ?? error?.node ?? this.#snapshot.position.tasks[0]?.node ?? null;
     return {
       status,
@@ -285,11 +297,11 @@ class Execution {
         if (task.node !== START) names.push(task.node);
         continue;
       }
-      const to = await orCut(
-        this.#control.cut,
-        successors(this.#deps.def, this.#snapshot, task).catch(() => []),
-        NEXT_NODES_MS,
-      );
+      const way = successors(this.#deps.def, this.#snapshot, task).catch(() => []);
+      const to = await Promise.race([
+        orCut(this.#control.cut, way, NEXT_NODES_MS.stopped),
+        sleep(NEXT_NODES_MS.otherwise, CUT, { ref: false }),
+      ]);
       if (to !== CUT) names.push(...to.filter((name) => name !== END));
     }
     return names;
@@ -363,5 +375,5 @@ class Execution {
   }
 }
 
-/** How long a run that was stopped waits for its edges to say what would have come next. */
-const NEXT_NODES_MS = 50;
+/** How long the end of a run waits for its edges to say what would come next. */
+const NEXT_NODES_MS = { stopped: 50, otherwise: 250 };

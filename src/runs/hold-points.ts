@@ -39,7 +39,7 @@ export async function judgeHold(def: GraphDefinition, snapshot: Snapshot, task: 
   const message =
     hold.message === undefined ? defaultMessage(where, task.node) : String(await hold.message(state));
   return {
-    key: where,
+    key: asked?.key ?? where,
     kind: where,
     pauses: where,
     reason: `interrupt_${where}: ${task.node}`,

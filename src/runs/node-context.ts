@@ -6,6 +6,7 @@
  * C2. Calls are told apart by their order (or their key), so that the k-th call gets the k-th answer, also in loops.
  * C3. A `once` result is stored before the node gets it; an attempt that is over begins none.
  */
+import { AsyncLocalStorage } from "node:async_hooks";
 import {
   answerTo,
   draft,
@@ -39,7 +40,11 @@ export interface AttemptOptions {
   readonly log: Logger;
 }
 
-const NEVER = new Promise<never>(() => undefined);
+/** A new one each time: one for all would keep every attempt that waits on it. */
+const never = (): Promise<never> => new Promise<never>(() => undefined);
+
+/** A question inside an effect would wait for the effect, which waits for the answer. */
+const inEffect = new AsyncLocalStorage<boolean>();
 
 /** Keys are parts of the storage's own keys. */
 function checkKey(key: string): void {
@@ -152,7 +157,8 @@ export class Attempt {
   }
 
   async #interrupt(request: InterruptRequest): Promise<Answer> {
-    if (this.#closed) return NEVER;
+    if (inEffect.getStore() === true) throw new Error("ctx.interrupt inside ctx.once: ask first, then act");
+    if (this.#closed) return never();
     const ask = this.#requestAsk(request);
     const { task, rows } = this.#options;
     const answer = answerTo(rows, task, ask);
@@ -163,20 +169,20 @@ export class Attempt {
     // Calls of one key are one question.
     if (!this.#asks.some(({ key }) => key === ask.key)) this.#asks.push(ask);
     setImmediate(this.#paused.resolve);
-    return NEVER;
+    return never();
   }
 
   async #once<T>(key: string, effect: () => T | Promise<T>): Promise<T> {
     const { task, once } = this.#options;
     checkKey(key);
     if (!once.has(task.id, key)) {
-      if (this.#asks.some((ask) => ask.kind === "request")) return NEVER;
+      if (this.#asks.some((ask) => ask.kind === "request")) return never();
       if (this.#closed) throw new Error(`once("${key}"): this attempt of ${task.node} is over`);
     }
-    const work = once.run(task.id, key, effect);
+    const work = once.run(task.id, key, () => inEffect.run(true, effect));
     this.#effects.add(work);
     const result = await work;
-    return result === null ? NEVER : (result.value as T);
+    return result === null ? never() : (result.value as T);
   }
 
   #requestAsk(request: InterruptRequest): Ask {

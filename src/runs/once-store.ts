@@ -1,4 +1,6 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Checkpointer, TaskRecord, ThreadRef } from "../checkpoint/checkpointer.js";
+import { HoldpointError } from "../errors.js";
 import { jsonCopy, jsonFault, type Json } from "../lib/json.js";
 
 interface Effect {
@@ -54,7 +56,10 @@ export class OnceStore {
       underWay = this.#begin(taskId, key, effect);
       effects.set(name, underWay);
       const over = (): unknown => effects.delete(name);
-      underWay.then(over, over);
+      // One that could not be stored stays for the attempt that will store it: the effect has been made.
+      underWay.then(({ recorded }) => {
+        if (recorded) over();
+      }, over);
     }
     const { value, recorded } = await underWay;
     // One that an earlier epoch began is stored by the one that waited for it.
@@ -62,6 +67,7 @@ export class OnceStore {
       this.of.onLost();
       return null;
     }
+    effects.delete(name);
     this.#known.set(name, { taskId, key, value });
     return { value: jsonCopy(value) };
   }
@@ -74,8 +80,16 @@ export class OnceStore {
     return { value, recorded: await this.#record(taskId, key, value) };
   }
 
-  #record(taskId: string, key: string, value: Json): Promise<boolean> {
+  /** The database may go away and come back: an effect that was made must not be forgotten for it. */
+  async #record(taskId: string, key: string, value: Json): Promise<boolean> {
     const { checkpointer, ref, epoch } = this.of;
-    return checkpointer.record(ref, epoch, { taskId, key, value });
+    for (let waitMs = 100; ; waitMs = Math.min(waitMs * 2, 5000)) {
+      try {
+        return await checkpointer.record(ref, epoch, { taskId, key, value });
+      } catch (error) {
+        if (!(error instanceof HoldpointError) || error.code !== "database_unavailable") throw error;
+        await sleep(waitMs, undefined, { ref: false });
+      }
+    }
   }
 }

@@ -23,6 +23,8 @@ export interface ResumeRequest extends AnswerRequest {
   readonly config?: RunConfig | undefined;
   /** The library's "go on": merged in as a run's input is, and taken only at one plain pause. */
   readonly goOn?: InputRequest | undefined;
+  /** The thread's seq that the caller looked at before it said "go on". */
+  readonly seen?: number | undefined;
   readonly by: string;
 }
 

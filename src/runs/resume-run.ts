@@ -9,6 +9,7 @@ import {
   MOVES,
   opsBetween,
   patchValues,
+  rejudge,
   START,
   unionHolds,
   type Answer,
@@ -16,6 +17,7 @@ import {
   type Change,
   type GraphDefinition,
   type Interrupt,
+  type Position,
   type RunHolds,
   type Values,
 } from "../engine/index.js";
@@ -50,6 +52,7 @@ export class Resumption {
     if (request.answers?.length === 0)
       throw invalid([{ path: "answers", message: "a list of answers has at least one" }]);
     let bound: Bound[] | null = null;
+    let late = false;
     return untilSettled(async () => {
       refuseWhenDraining(this.#deps.worker);
       const loaded = await this.#deps.checkpointer.load(ref);
@@ -58,6 +61,10 @@ export class Resumption {
       const named = request.answers ?? (own?.interruptId === undefined ? null : [own]);
       const interrupted = isInterrupted(head.status);
       // Named interrupts answer for themselves, whatever became of the thread since.
+      // Nor does a bare answer mean a hold point that opened after it arrived.
+      if (bound === null && interrupted && named === null && late) throw movedOn();
+      if (request.seen !== undefined && bound === null && head.seq !== request.seen) throw movedOn();
+      late = true;
       if (bound === null && (interrupted || named !== null)) {
         bound = bindAnswers(
           named ?? [own ?? {}],
@@ -84,7 +91,11 @@ export class Resumption {
     const { head } = loaded;
     const def = this.#graphOf(loaded, request.graph);
     const open = standing.flatMap((each) => (each.kind === "open" ? [each] : []));
-    const answers = open.map((each) => makeAnswer(def, loaded.snapshot.messages, each, by));
+    const answers: Answer[] = [];
+    for (const each of open) {
+      const said = [...loaded.snapshot.messages, ...answers.flatMap(({ messages }) => messages)];
+      answers.push(makeAnswer(def, said, each, by));
+    }
     const config = checkConfig(def, request.config ?? {});
     const all = allAnswers(loaded, answers);
     const runId = all === null ? null : newId();
@@ -108,8 +119,13 @@ export class Resumption {
     }));
 
     if (all === null || runId === null) {
-      const events = placeEvents(decisions, head.seq, ref.threadId, head.runId);
-      const written = await writeBetween(this.#deps, loaded, { events, head: headOf(head), decide });
+      const events = placeEvents(decisions, head.seq, ref.threadId, null);
+      const written = await writeBetween(this.#deps, loaded, {
+        events,
+        head: headOf(head),
+        decide,
+        position: withHolds(loaded.snapshot.position, config.holds),
+      });
       return written ? this.#reader.waiting(ref, head.runId) : undefined;
     }
     const merged = checkInput(def, loaded.snapshot.messages, request.goOn ?? {}, "input");
@@ -225,6 +241,12 @@ export class Resumption {
   }
 }
 
+const movedOn = (): HoldpointError =>
+  new HoldpointError(
+    "thread_busy",
+    "the thread moved on while this answer was on its way; look at what it asks now",
+  );
+
 /** The answer that a resume gives beside its thread, or null where it says nothing. */
 function ownAnswer({
   interruptId,
@@ -261,12 +283,18 @@ function answered(
   const patch = Object.assign({}, ...answers.map(({ state }) => state ?? {})) as Record<string, never>;
   const { values } = patchValues(snapshot.values, patch);
   const after = asRequest(() => mergeFields(def, values, merged));
-  const position = { ...snapshot.position, holds: unionHolds(snapshot.position.holds, holds) };
+  const ops = opsBetween(snapshot.values, after);
+  const position = rejudge(withHolds(snapshot.position, holds), holds, ops.length > 0);
   return {
     snapshot: { ...snapshot, values: after, messages: context, position },
-    ops: opsBetween(snapshot.values, after),
+    ops,
     messages: placed,
   };
+}
+
+/** A run's own hold points stay with the position, whatever the answer leads to. */
+function withHolds(position: Position, holds: Partial<RunHolds>): Position {
+  return { ...position, holds: unionHolds(position.holds, holds) };
 }
 
 function startInput(answers: readonly Pick<Answer, "messages" | "state">[]): Record<string, unknown> {

@@ -89,7 +89,7 @@ export class RunWorker {
   execute(job: RunJob, def: GraphDefinition, control: RunControl, records: RunRecords = []): void {
     control.claimed = true;
     const run = async (): Promise<RunResult | null> => {
-      await this.#place();
+      const placed = await this.#place(control.cut);
       try {
         const { checkpointer, live, log, options } = this.#deps;
         const once = new OnceStore(
@@ -118,7 +118,7 @@ export class RunWorker {
           draining: () => this.#draining,
         });
       } finally {
-        this.#free();
+        if (placed) this.#free();
       }
     };
     run().then(
@@ -174,8 +174,19 @@ export class RunWorker {
   }
 
   async #takeOver(claim: Claim): Promise<void> {
-    const { checkpointer, graphs, log } = this.#deps;
     const control = this.open(claim.ref, claim.runId);
+    try {
+      await this.#goOn(claim, control);
+    } catch (error) {
+      // W2 gives it back at the next heartbeat.
+      this.registry.close(control);
+      control.end(null);
+      throw error;
+    }
+  }
+
+  async #goOn(claim: Claim, control: RunControl): Promise<void> {
+    const { checkpointer, graphs, log } = this.#deps;
     const loaded = await checkpointer.load(claim.ref);
     const def = graphs.find(claim.graph);
     if (
@@ -207,12 +218,28 @@ export class RunWorker {
     this.execute(job, def, control, records);
   }
 
-  async #place(): Promise<void> {
+  /** Waits for a free place; false where a stop ends the waiting, and the run, before. */
+  async #place(cut: AbortSignal): Promise<boolean> {
     if (this.#executing < this.#deps.options.concurrency) {
       this.#executing++;
-      return;
+      return true;
     }
-    await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    return new Promise((resolve) => {
+      const granted = (): void => {
+        cut.removeEventListener("abort", onCut);
+        resolve(true);
+      };
+      const onCut = (): void => {
+        this.#waiting.splice(this.#waiting.indexOf(granted), 1);
+        resolve(false);
+      };
+      if (cut.aborted) {
+        resolve(false);
+        return;
+      }
+      this.#waiting.push(granted);
+      cut.addEventListener("abort", onCut, { once: true });
+    });
   }
 
   #free(): void {

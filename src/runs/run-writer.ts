@@ -12,6 +12,7 @@ import {
   type RunResult,
   type Snapshot,
 } from "../engine/index.js";
+import type { JsonObject } from "../lib/json.js";
 import { makeResult } from "./hydrate.js";
 import { isoNow, newId } from "./ids.js";
 import { seenStop, type RunControl } from "./run-control.js";
@@ -189,6 +190,9 @@ export class RunWriter {
     const { ref, run } = this.#job;
     return {
       ...ask,
+      ...(ask.kind === "crash"
+        ? { data: { ...(ask.data as JsonObject), once: this.#deps.once.keys(task.id) } }
+        : {}),
       id: newId(),
       taskId: task.id,
       threadId: ref.threadId,

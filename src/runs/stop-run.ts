@@ -63,7 +63,7 @@ async function cancel(
     status: "cancelled",
     decidedAt: stop.at,
   }));
-  const events = placeEvents(cancelled.map(decisionEvent), head.seq, ref.threadId, head.runId);
+  const events = placeEvents(cancelled.map(decisionEvent), head.seq, ref.threadId, null);
   const decide = open.map(({ id }) => ({
     id,
     status: "cancelled" as const,

@@ -15,6 +15,7 @@ import {
   executionMeta,
   MOVES,
   patchValues,
+  rejudge,
   type ExecutionMeta,
   type GraphDefinition,
   type Interrupt,
@@ -190,7 +191,8 @@ export class ThreadService {
       const { values } = patchValues(from.values, fields);
       const { ops } = patchValues(loaded.snapshot.values, values);
       const { context, placed } = addMessages(from.messages, messages);
-      const snapshot: Snapshot = { ...from, values, messages: context };
+      const position = rejudge(from.position, {}, ops.length > 0);
+      const snapshot: Snapshot = { ...from, values, messages: context, position };
       const retext = await this.#retext(def, snapshot, loaded.interrupts);
       const change = { snapshot, ops, messages: placed };
       const checkpoint = checkpointOf("patch", ops, values, loaded.sinceValues);
@@ -207,6 +209,7 @@ export class ThreadService {
         limit: seq,
         runId: null,
         head: { ...head, graph: head.graph ?? def.name },
+        position,
         checkpoint,
         events: events.map(toStored),
         messages: placed,

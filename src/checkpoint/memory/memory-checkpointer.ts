@@ -271,7 +271,8 @@ export class InMemoryCheckpointer implements Checkpointer {
       if (row.runId === runId && row.seq >= firstSeq && row.seq <= (lastSeq ?? Infinity))
         latest.set(row.pos, row.message);
     }
-    return [...latest].sort(([a], [b]) => a - b).map(([, message]) => message);
+    // In the order they were added; of one that was replaced, the last version at its first place.
+    return [...latest.values()];
   }
 
   async interrupt(tenant: string, id: string): Promise<Interrupt | null> {

@@ -221,14 +221,16 @@ export class PgCheckpointer implements Checkpointer {
   }
 
   async runMessages(ref: ThreadRef, runId: string): Promise<readonly Message[]> {
-    // By the run's own stretch of the log: bounded by the run, not by the thread.
-    const rows = await this.#db.query<MessageRow>(
-      `SELECT DISTINCT ON (m.pos) m.pos, m.seq, m.body
+    // By the run's own stretch of the log: bounded by the run, not by the thread. In the order they were added; of one
+    // that was replaced, the last version at its first place.
+    const rows = await this.#db.query<Pick<MessageRow, "body">>(
+      `SELECT (array_agg(m.body ORDER BY m.seq DESC))[1] AS body
         FROM holdpoint.run r
         JOIN holdpoint.log l ON l.tenant = r.tenant AND l.thread_id = r.thread_id AND l.seq >= r.first_seq AND (r.last_seq IS NULL OR l.seq <= r.last_seq) AND l.run_id = r.run_id
-        JOIN holdpoint.message m ON m.tenant = l.tenant AND m.thread_id = l.thread_id AND m.pos = ANY (l.messages) AND m.seq = l.seq
+        CROSS JOIN LATERAL unnest(l.messages) WITH ORDINALITY AS p (pos, place)
+        JOIN holdpoint.message m ON m.tenant = l.tenant AND m.thread_id = l.thread_id AND m.pos = p.pos AND m.seq = l.seq
         WHERE r.tenant = $1 AND r.thread_id = $2 AND r.run_id = $3
-        ORDER BY m.pos, m.seq DESC`,
+        GROUP BY m.pos ORDER BY min(m.seq), (array_agg(p.place ORDER BY m.seq))[1]`,
       [ref.tenant, ref.threadId, runId],
     );
     return rows.map(messageOf);

@@ -1,0 +1,129 @@
+import { END, HoldpointError, START, StateGraph } from "holdpoint";
+import { expect, it, vi } from "vitest";
+import { latch, settled } from "../support/latch.js";
+import { line, stateSchema } from "../reference/helpers.js";
+import { wrapped } from "./support.js";
+
+const thread = { threadId: "t" };
+
+it("an effect of an abandoned attempt that ends while the crash question is open is not made again", async () => {
+  const began = latch();
+  const paid = latch();
+  const charge = vi.fn(async () => {
+    began.open();
+    if (charge.mock.calls.length === 1) await paid.opened;
+    return "receipt";
+  });
+  const app = line(
+    { PAY: async (_s, ctx) => void (await ctx.once("charge", charge)) },
+    { interruptBefore: ["PAY"] },
+  );
+  await app.invoke({}, thread);
+  const running = app.resume({ decision: "approve" }, thread);
+  await began.opened;
+  await app.stop(thread);
+  expect((await running).status).toBe("stopped");
+  const asked = await app.resume({}, thread);
+  expect(asked.interrupts).toMatchObject([{ kind: "crash" }]);
+  paid.open();
+  await settled();
+  const result = await app.resume({ decision: "approve" }, thread);
+  expect(result.status).toBe("completed");
+  expect(charge).toHaveBeenCalledTimes(1);
+});
+
+it("the same in an ungated node that does something else before its once", async () => {
+  const began = latch();
+  const paid = latch();
+  const charge = vi.fn(async () => {
+    began.open();
+    if (charge.mock.calls.length === 1) await paid.opened;
+    return "receipt";
+  });
+  const second = latch();
+  const lookup = latch();
+  let n = 0;
+  const app = line({
+    PAY: async (_s, ctx) => {
+      if (++n === 2) {
+        second.open();
+        await lookup.opened;
+      }
+      await ctx.once("charge", charge);
+    },
+  });
+  const running = app.invoke({}, thread);
+  await began.opened;
+  await app.stop(thread);
+  await running;
+  const again = app.resume({}, thread);
+  await second.opened;
+  paid.open();
+  await settled();
+  lookup.open();
+  await again;
+  expect(charge).toHaveBeenCalledTimes(1);
+});
+
+it("a database that is away for the moment of the record does not make the effect happen twice", async () => {
+  let away = true;
+  const cp = wrapped({
+    record: (inner, ...args) => {
+      if (away) {
+        away = false;
+        throw new HoldpointError("database_unavailable", "away");
+      }
+      return inner.record(...args);
+    },
+  });
+  const charge = vi.fn(() => "r");
+  const app = new StateGraph({ state: stateSchema })
+    .addNode("PAY", async (_s, ctx) => void (await ctx.once("charge", charge)), { retry: { attempts: 2 } })
+    .addEdge(START, "PAY")
+    .addEdge("PAY", END)
+    .compile({ checkpointer: cp });
+  expect((await app.invoke({}, thread)).status).toBe("completed");
+  expect(charge).toHaveBeenCalledTimes(1);
+});
+
+it("what a crash question says is stored is what is stored when it is asked", async () => {
+  const began = latch();
+  const paid = latch();
+  const app = line(
+    {
+      PAY: async (_s, ctx) => {
+        await ctx.once("charge", async () => {
+          began.open();
+          await paid.opened;
+          return 1;
+        });
+      },
+    },
+    { interruptBefore: ["PAY"] },
+  );
+  await app.invoke({}, thread);
+  const running = app.resume({ decision: "approve" }, thread);
+  await began.opened;
+  await app.stop(thread);
+  await running;
+  paid.open();
+  await settled();
+  const asked = await app.resume({}, thread);
+  expect(asked.interrupts[0]?.data).toMatchObject({ once: ["charge"] });
+});
+
+it("a question inside a once is refused, or at least pauses and leaves the thread usable", async () => {
+  const app = line({
+    ASK: async (_s, ctx) => {
+      await ctx.once("x", async () => (await ctx.interrupt({ message: "?" })).data);
+    },
+  });
+  const running = app.invoke({}, thread).catch((e: unknown) => e);
+  const state = await Promise.race([
+    running,
+    settled()
+      .then(settled)
+      .then(() => "hangs"),
+  ]);
+  expect(state).not.toBe("hangs");
+});
