@@ -42,7 +42,15 @@ export function needVerdicts(snapshot: Snapshot, rows: readonly Interrupt[]): re
 export function plan(snapshot: Snapshot, rows: readonly Interrupt[], verdicts: Verdicts): Plan {
   const open: Opening[] = [];
   const tasks = snapshot.position.tasks.map((task) => settle(task, rows, verdicts, open));
-  const next: Snapshot = { ...snapshot, position: { ...snapshot.position, tasks } };
+  // An answer that says what a lost attempt did closes its step, as an output would have.
+  const closes = tasks.some(
+    (task, i) => task.closed === true && snapshot.position.tasks[i]?.closed === undefined,
+  );
+  const next: Snapshot = {
+    ...snapshot,
+    step: closes ? snapshot.step + 1 : snapshot.step,
+    position: { ...snapshot.position, tasks },
+  };
 
   if (tasks.length === 0) return { kind: "end", snapshot: next };
   if (tasks.some((task) => isUnjudged(task))) return { kind: "again", snapshot: next };

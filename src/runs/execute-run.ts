@@ -95,6 +95,7 @@ class Execution {
       const passed = this.#snapshot.position.tasks.some(
         (task) => task.stage === "due" && task.judged === undefined && this.#deps.def.before.has(task.node),
       );
+      if (next.snapshot.step > this.#snapshot.step) this.#writer.draft.move(true);
       this.#snapshot = next.snapshot;
       if (passed && next.kind === "execute") this.#writer.draft.move();
       if (next.kind === "execute" && crashed && !this.#writer.draft.dirty) {

@@ -164,7 +164,7 @@ it("a crash that was edited, and denied behind the node, goes the way of the hol
   await running;
   expect((await app.resume({}, thread)).interrupts[0]?.kind).toBe("crash");
   const paused = await app.resume({ decision: "edit", state: { amount: 7 } }, thread);
-  expect(paused).toMatchObject({ status: "interrupted_after", interrupts: [{ kind: "after" }] });
+  expect(paused).toMatchObject({ status: "interrupted_after", step: 1, interrupts: [{ kind: "after" }] });
   await app.resume({ decision: "deny" }, thread);
   expect(after).toHaveBeenCalledTimes(1);
   expect(before).not.toHaveBeenCalled();
