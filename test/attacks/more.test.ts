@@ -43,11 +43,8 @@ it("an edge that hangs does not keep a failed or held run from ending", async ()
     .addEdge(START, "A")
     .addConditionalEdges("A", () => new Promise(() => undefined))
     .compile({ checkpointer: new InMemoryCheckpointer(), interruptAfter: ["A"] });
-  const r = await Promise.race([
-    app.invoke({}, thread),
-    new Promise((res) => setTimeout(() => res("hangs"), 500)),
-  ]);
-  expect(r).toMatchObject({ status: "interrupted_after" });
+  // A run that waits for its edge never comes back, and the test times out.
+  expect(await app.invoke({}, thread)).toMatchObject({ status: "interrupted_after", nextNodes: [] });
 });
 
 it("a go-on by invoke is bound to the pause that it saw, not to the next one", async () => {
