@@ -9,10 +9,10 @@ import {
   type Interrupt,
   type Message,
 } from "../engine/index.js";
-import { jsonCopy, jsonEqual, jsonFault, type Json } from "../lib/json.js";
+import { jsonCopy, jsonEqual, type Json } from "../lib/json.js";
 import { isoNow } from "./ids.js";
 import { requestMessages } from "./message-input.js";
-import { checkFields } from "./request-input.js";
+import { checkFields, requireJson } from "./request-input.js";
 import { checkData } from "./response-schema.js";
 
 /** What is said of one interrupt; `path` is where in the request. */
@@ -140,11 +140,7 @@ export function makeAnswer(
   }
   const faults: ValidationFault[] = [];
   if (refused !== null) faults.push({ ...refused, path: at(refused.path) });
-  const broken = jsonFault(request.data ?? null, at("data"));
-  if (broken !== null)
-    throw new HoldpointError(broken.code, `${broken.path}: ${broken.problem}`, {
-      errors: [{ path: broken.path, message: broken.problem }],
-    });
+  requireJson(request.data ?? null, at("data"));
   const data = jsonCopy((request.data ?? null) as Json);
   if (decision !== "deny")
     faults.push(

@@ -1,4 +1,4 @@
-import { HoldpointError, invalid, type ValidationFault } from "../errors.js";
+import { invalid, type ValidationFault } from "../errors.js";
 import {
   UpdateFault,
   type GraphDefinition,
@@ -59,11 +59,7 @@ export function checkFields(
   const faults: ValidationFault[] = [];
   for (const [key, value] of Object.entries(given)) {
     const at = path === "" ? key : `${path}.${key}`;
-    const broken = jsonFault(value, at);
-    if (broken !== null)
-      throw new HoldpointError(broken.code, `${broken.path}: ${broken.problem}`, {
-        errors: [{ path: broken.path, message: broken.problem }],
-      });
+    requireJson(value, at);
     try {
       values[key] = field(def, key, value, way);
     } catch (error) {
@@ -116,10 +112,12 @@ export function checkMetadata(
   metadata: Record<string, unknown> | undefined,
   path: string,
 ): Record<string, Json> {
-  const fault = jsonFault(metadata ?? {}, path);
-  if (fault !== null)
-    throw new HoldpointError(fault.code, `${fault.path}: ${fault.problem}`, {
-      errors: [{ path: fault.path, message: fault.problem }],
-    });
+  requireJson(metadata ?? {}, path);
   return (metadata ?? {}) as Record<string, Json>;
+}
+
+/** Throws `too_deep` or `not_serialisable` for a value of a request that JSON does not carry without loss. */
+export function requireJson(value: unknown, path: string): void {
+  const fault = jsonFault(value, path);
+  if (fault !== null) throw invalid([{ path: fault.path, message: fault.problem }], fault.code);
 }
