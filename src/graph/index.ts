@@ -1,5 +1,5 @@
 export { CompiledGraph, THREAD_ID } from "./compiled-graph.js";
-export { GraphModuleError, loadGraphs, type LoadedGraph } from "./load-graphs.js";
+export { GraphModuleError, loadGraphs } from "./load-graphs.js";
 export { mermaid } from "./mermaid.js";
 export { Message } from "./message.js";
 export { StateGraph } from "./state-graph.js";
@@ -10,6 +10,5 @@ export type {
   NodeFunction,
   RunOptions,
   StateOf,
-  StateSchema,
   UpdateOf,
 } from "./types.js";

@@ -1,3 +1,2 @@
-export type { Database } from "./database.js";
 export { PgCheckpointer, type PgCheckpointerOptions } from "./pg-checkpointer.js";
 export { PgliteDatabase } from "./pglite-database.js";
