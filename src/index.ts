@@ -8,6 +8,7 @@ export {
   EventType,
   ExecutionStatus,
   InterruptDenied,
+  Send,
   START,
   type Answer,
   type AnswerRequest,

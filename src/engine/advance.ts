@@ -1,118 +1,29 @@
 /** Applies what nodes and edges gave: new snapshots from old ones, nothing mutated. */
-import { jsonFault, type Json } from "../lib/json.js";
-import { deepFreeze } from "../lib/deep-freeze.js";
-import { errorText } from "../lib/show.js";
+import type { Json } from "../lib/json.js";
 import { END, START } from "./command.js";
-import type { GraphDefinition, NodeOutput } from "./definition.js";
+import { onDenyOf, type GraphDefinition, type NodeOutput } from "./definition.js";
 import type { Answer, Ask } from "./interrupt.js";
 import type { Message } from "./message.js";
-import { dueTask, type LostAttempt, type Snapshot, type Task, type Values } from "./snapshot.js";
-import { opFor, type StateOp } from "./state-ops.js";
+import { birthIn, leavesOf, scopeOf, withInner, withTask, withTasks, type Scope } from "./scope.js";
+import { dueTask, type Snapshot, type Target, type Task, type Values } from "./snapshot.js";
+import { addMessages, mergeFields, opsBetween, UpdateFault, type Change } from "./state-change.js";
 
-/** A message and its place in the thread; a replacement has the place of what it replaces. */
-export interface PlacedMessage {
-  readonly pos: number;
-  readonly message: Message;
-}
-
-/** What a change added, for the one write that commits it. */
-export interface Change {
-  readonly snapshot: Snapshot;
-  readonly ops: readonly StateOp[];
-  readonly messages: readonly PlacedMessage[];
-}
-
-/** A node's update that the graph's state does not take. */
-export class UpdateFault extends Error {}
-
-/** `values` with `update` merged in: through the reducer where a field has one, else replaced. Throws UpdateFault. */
-export function mergeFields(def: GraphDefinition, values: Values, update: Values): Values {
-  const merged: Record<string, Json> = { ...values };
-  for (const [field, given] of Object.entries(update)) {
-    const reducer = def.state.reducers.get(field);
-    if (reducer === undefined) {
-      merged[field] = given;
-      continue;
-    }
-    let reduced: unknown;
-    try {
-      reduced = reducer(values[field], given);
-    } catch (cause) {
-      throw new UpdateFault(`the reducer of "${field}" threw: ${errorText(cause)}`, { cause });
-    }
-    const fault = jsonFault(reduced, field);
-    if (fault !== null)
-      throw new UpdateFault(
-        `the reducer of "${field}" gave what is not JSON at ${fault.path}: ${fault.problem}`,
-      );
-    const checked = def.state.check(field, reduced);
-    if (!checked.ok)
-      throw new UpdateFault(
-        `the reducer of "${field}" gave a value that the schema refuses: ${checked.message}`,
-      );
-    // What the reducer gave, not what the schema made of it: a transform must not run on its own output.
-    merged[field] = deepFreeze(reduced as Json);
-  }
-  return merged;
-}
-
-export function opsBetween(before: Values, after: Values): StateOp[] {
-  return Object.keys(after).flatMap((key) => {
-    const op = opFor(key, before[key], after[key] as Json);
-    return op === null ? [] : [op];
-  });
-}
-
-/** `context` with messages appended, or put where their id already is. */
-export function addMessages(
-  context: readonly Message[],
-  added: readonly Message[],
-): { context: readonly Message[]; placed: PlacedMessage[] } {
-  if (added.length === 0) return { context, placed: [] };
-  const next = [...context];
-  // By place: of two messages of one id in one change, the later one counts.
-  const placed = new Map<number, PlacedMessage>();
-  for (const message of added) {
-    // New ids are the rule, and a replaced message is mostly a late one: look from the end.
-    const at = next.findLastIndex((known) => known.id === message.id);
-    const pos = at === -1 ? next.length : at;
-    next[pos] = message;
-    placed.set(pos, { pos, message });
-  }
-  return { context: Object.freeze(next), placed: [...placed.values()] };
-}
-
-/** A patch: top-level fields, past the reducers. */
-export function patchValues(values: Values, patch: Values): { values: Values; ops: StateOp[] } {
-  const next = { ...values, ...patch };
-  return { values: next, ops: opsBetween(values, next) };
-}
-
-/** The output of a task's node, applied: one step more, and what is behind the node is next. Throws UpdateFault. */
-export function applyOutput(
-  def: GraphDefinition,
+/** A task's node has returned: its result is kept until its step closes. */
+export function keepResult(
   snapshot: Snapshot,
   task: Task,
   output: NodeOutput,
-  asks: readonly Ask[],
-  attempts: number,
-): Change {
-  const values = mergeFields(def, snapshot.values, output.update);
-  const { context, placed } = addMessages(snapshot.messages, output.messages);
-  const { streamed: _streamed, lost: _lost, ...rest } = task;
-  const done: Task = {
+  of: { readonly asks?: readonly Ask[]; readonly attempts: number },
+): Snapshot {
+  const { streamed: _streamed, asks: _asks, ...rest } = task;
+  return withTask(snapshot, {
     ...rest,
-    stage: "after",
-    closed: true,
-    attempts,
-    ...(asks.length > 0 ? { asks } : {}),
+    stage: "done",
+    attempts: of.attempts,
+    result: { updates: isEmpty(output.update) ? [] : [output.update], messages: output.messages },
+    ...(of.asks === undefined || of.asks.length === 0 ? {} : { asks: of.asks }),
     ...(output.goto === null ? {} : { goto: output.goto }),
-  };
-  return {
-    snapshot: { ...withTask(snapshot, done), step: snapshot.step + 1, values, messages: context },
-    ops: opsBetween(snapshot.values, values),
-    messages: placed,
-  };
+  });
 }
 
 /** A task's node that did not finish: what it asks or that it failed, kept for the next attempt. */
@@ -132,77 +43,148 @@ export function keepTask(
 /** A task whose node was denied from inside: it ran without output. */
 export function denyTask(snapshot: Snapshot, task: Task, denied: Answer, attempts: number): Snapshot {
   const { asks: _asks, streamed: _streamed, ...rest } = task;
-  return withTask(snapshot, { ...rest, stage: "route", denied, attempts });
+  return withTask(snapshot, { ...rest, stage: "done", denied, deniedInside: true, attempts });
 }
 
-/** An attempt whose outcome nobody knows: where the node may not be repeated unasked, a person is asked first. */
-export function loseAttempt(
-  def: GraphDefinition,
-  snapshot: Snapshot,
-  task: Task,
-  lost: LostAttempt,
-): Snapshot {
-  const counted: Task = { ...task, attempts: Math.max(task.attempts, lost.attempt) };
-  if (mayRepeat(def, snapshot, task)) return withTask(snapshot, counted);
-  const how = {
-    crash: "its process died",
-    timeout: "it timed out",
-    stop: "a stop gave it up",
-  }[lost.cause];
-  const ask: Ask = {
-    key: `crash:${lost.attempt}`,
-    kind: "crash",
-    pauses: "before",
-    reason: `crash: ${task.node}`,
-    message: `Attempt ${lost.attempt} of ${task.node} may have acted before ${how}. Approve to run it again, edit to say what it did, deny to leave it.`,
-    data: {
-      node: task.node,
-      attempt: lost.attempt,
-      began_at: lost.beganAt,
-      cause: lost.cause,
-      once: lost.once,
-    },
-    responseSchema: null,
-    decisions: ["approve", "edit", "deny"],
-    named: false,
-    plain: false,
-  };
-  return withTask(snapshot, { ...counted, lost, asks: [...(task.asks ?? []), ask] });
+/** A task whose result its graph's state does not take: it runs again at the next attempt. */
+export function dropResult(snapshot: Snapshot, task: Task): Snapshot {
+  const { result: _result, goto: _goto, ...rest } = task;
+  return withTask(snapshot, { ...rest, stage: "cleared" });
 }
 
-/** A gated action is never silently repeated: a node that a person has a say in is held, unless it says otherwise. */
-export function mayRepeat(def: GraphDefinition, { position }: Snapshot, task: Task): boolean {
-  const chosen = def.nodes.get(task.node)?.options.onCrash;
-  if (chosen !== undefined) return chosen === "rerun";
-  const perRun = [position.holds.before, position.holds.after].some(
-    (names) => names === "*" || names.includes(task.node),
+/** A closed step, for the one write that commits it. */
+export interface StepChange extends Change {
+  /** The path of the nested graph whose step it is; empty at the root. */
+  readonly path: readonly string[];
+  /** The fields that it changed, of its own graph's state. */
+  readonly changed: readonly string[];
+  /** The tasks whose output it is. */
+  readonly tasks: readonly Task[];
+  /** What its nodes said; what nested graphs that ended with it said was said at their own steps. */
+  readonly said: readonly { readonly message: Message; readonly task: Task }[];
+}
+
+/** One of several results that the state does not take. */
+export class ResultFault extends UpdateFault {
+  constructor(
+    readonly task: Task,
+    cause: UpdateFault,
+  ) {
+    super(cause.message, { cause: cause.cause });
+  }
+}
+
+/**
+ * Closes a step: every task of it has its result, and these are applied in the order of the tasks, which is that of their
+ * nodes' declaration, whichever was there first. Throws ResultFault.
+ */
+export function closeStep(def: GraphDefinition, snapshot: Snapshot, owner: string | null): StepChange {
+  const scope = scopeOf(def, snapshot, owner);
+  let values = scope.values;
+  for (const task of scope.tasks) {
+    for (const update of updatesOf(task)) {
+      try {
+        values = mergeFields(scope.def, values, update);
+      } catch (error) {
+        throw error instanceof UpdateFault ? new ResultFault(task, error) : error;
+      }
+    }
+  }
+  const added = scope.tasks.flatMap(messagesOf);
+  const said = scope.tasks.flatMap((task) =>
+    task.result?.said === undefined ? messagesOf(task).map((message) => ({ message, task })) : [],
   );
-  return !perRun && task.answered !== true && !def.before.has(task.node) && !def.after.has(task.node);
+  const closed = { ...snapshot, step: snapshot.step + 1 };
+  const tasks = scope.tasks.map(afterClose);
+  const ops = opsBetween(scope.values, values);
+  const about = {
+    path: scope.owner?.task.path ?? [],
+    changed: ops.map(([, field]) => field),
+    tasks: scope.tasks,
+    said,
+  };
+  if (owner === null) {
+    const { context, placed } = addMessages(scope.messages, added);
+    return {
+      snapshot: { ...withTasks(closed, tasks), values, messages: context },
+      ops,
+      messages: placed,
+      ...about,
+    };
+  }
+  return {
+    snapshot: withInner(closed, owner, (inner) => ({
+      ...inner,
+      values,
+      tasks,
+      messages: added.length === 0 ? inner.messages : addMessages(inner.messages, added).context,
+      updates: [...inner.updates, ...scope.tasks.flatMap(updatesOf)],
+    })),
+    ops: [],
+    messages: [],
+    ...about,
+  };
+}
+
+const updatesOf = (task: Task): readonly Values[] => task.result?.updates ?? [];
+const messagesOf = (task: Task): readonly Message[] => task.result?.messages ?? [];
+
+function afterClose(task: Task): Task {
+  const { result: _result, inner: _inner, ...rest } = task;
+  return task.denied === undefined ? { ...rest, stage: "after", closed: true } : { ...rest, stage: "route" };
 }
 
 /** Successors by task id: what the edges, the Command or a denial gave. */
-export type Routes = ReadonlyMap<string, readonly string[]>;
+export type Routes = ReadonlyMap<string, readonly Target[]>;
 
-/** Tasks whose successors are known make way for them. A denied one closes its step without output. */
-export function takeRoutes(snapshot: Snapshot, routes: Routes, runId: string): Snapshot {
-  const closes = (task: Task): boolean =>
-    task.denied !== undefined && task.closed === undefined && routes.has(task.id);
-  const step = snapshot.position.tasks.some(closes) ? snapshot.step + 1 : snapshot.step;
-  let index = 0;
-  const tasks = snapshot.position.tasks.flatMap((task) => {
-    const to = routes.get(task.id);
-    if (to === undefined) return [task];
-    return to.filter((name) => name !== END).map((name) => dueTask(runId, step, index++, name, task.denied));
+/**
+ * The tasks of a closed step make way for those behind them, in the order of declaration: a node to which several lead runs
+ * once, each `Send` is a task of its own.
+ */
+export function takeRoutes(
+  def: GraphDefinition,
+  snapshot: Snapshot,
+  owner: string | null,
+  routes: Routes,
+  runId: string,
+): Snapshot {
+  const scope = scopeOf(def, snapshot, owner);
+  const due: { node: string; sent: { value: Json } | null; answer: Answer | undefined }[] = [];
+  for (const task of scope.tasks) {
+    for (const target of routes.get(task.id) ?? []) {
+      if (target === END) continue;
+      if (typeof target !== "string") due.push({ node: target.node, sent: { value: target.value }, answer: task.denied });
+      else if (!due.some(({ node, sent }) => node === target && sent === null))
+        due.push({ node: target, sent: null, answer: task.denied });
+    }
+  }
+  if (due.length > 1) {
+    const order = new Map([...scope.def.nodes.keys()].map((name, i) => [name, i]));
+    due.sort((a, b) => (order.get(a.node) ?? 0) - (order.get(b.node) ?? 0));
+  }
+  const birth = birthIn(scope, runId);
+  const tasks = due.map(({ node, sent, answer }, index): Task => {
+    const task = dueTask(birth, snapshot.step, index, node, answer);
+    return sent === null ? task : { ...task, sent };
   });
-  return { ...snapshot, step, position: { ...snapshot.position, tasks } };
+  if (owner === null) return withTasks(snapshot, tasks);
+  return withInner(snapshot, owner, (inner) => ({ ...inner, tasks, ...unmetDenial(scope, inner.denied) }));
 }
 
-/** The nodes that are next, as people see them: an END is none. */
+/** A denial that no `onDeny` meets inside a nested graph denies the graph itself, as a node of the one around it. */
+function unmetDenial({ def, tasks }: Scope, known: Answer | undefined): { denied?: Answer } {
+  if (known !== undefined) return {};
+  const unmet = tasks.find((task) => task.denied !== undefined && onDenyOf(def, task) === undefined);
+  return unmet?.denied === undefined ? {} : { denied: unmet.denied };
+}
+
+/** The nodes that are next, as people see them: those whose result is missing. */
 export function nextNodes(snapshot: Snapshot): string[] {
-  return snapshot.position.tasks.flatMap((task) => (task.node === START ? [] : [task.node]));
+  const names = [...leavesOf(snapshot.position.tasks)].flatMap(({ node, stage }) =>
+    node === START || stage === "done" ? [] : [node],
+  );
+  return [...new Set(names)];
 }
 
-function withTask(snapshot: Snapshot, task: Task): Snapshot {
-  const tasks = snapshot.position.tasks.map((known) => (known.id === task.id ? task : known));
-  return { ...snapshot, position: { ...snapshot.position, tasks } };
-}
+const isEmpty = (update: Values): boolean => Object.keys(update).length === 0;
+

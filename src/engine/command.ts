@@ -13,3 +13,14 @@ export class Command<U = Record<string, unknown>, N extends string = string> {
     this.goto = of.goto;
   }
 }
+
+/**
+ * What a conditional edge returns, alone or in a list, to have `node` run with `value` as its state: one task each, with its
+ * own result and interrupts. `value` is JSON.
+ */
+export class Send<N extends string = string> {
+  constructor(
+    readonly node: N,
+    readonly value: unknown,
+  ) {}
+}

@@ -1,7 +1,7 @@
 import type { Json, JsonObject } from "../lib/json.js";
 import type { Answer, DecisionKind } from "./interrupt.js";
 import type { Message, NewMessage } from "./message.js";
-import type { Values } from "./snapshot.js";
+import type { Target, Task, Values } from "./snapshot.js";
 import type { ExecutionMeta } from "./status.js";
 
 /** A graph, compiled once and shared by all threads. Plain values and the user's functions. */
@@ -16,10 +16,35 @@ export interface GraphDefinition {
   readonly publishers: readonly EventPublisher[];
 }
 
-export interface NodeSpec {
+export type NodeSpec = FunctionNode | NestedGraph;
+
+export interface FunctionNode {
+  readonly kind: "function";
   readonly name: string;
   readonly run: NodeFn;
   readonly options: NodeOptions;
+}
+
+/** A compiled graph as a node: its steps are steps of the thread, its hold points hold the thread. */
+export interface NestedGraph {
+  readonly kind: "graph";
+  readonly name: string;
+  readonly graph: GraphDefinition;
+  /** What it begins with, made of the state around it; without it the fields of one name and schema are shared. */
+  readonly in?: (state: NodeState) => unknown;
+  /** The update that it leaves, made of its last state; without it its nodes' updates of shared fields. */
+  readonly out?: (state: NodeState) => unknown;
+  readonly options: NodeOptions;
+}
+
+/**
+ * `onDeny` of where a task was denied, if anything says it: of the node for what was asked inside it, else of the hold
+ * point; each stands in for the other.
+ */
+export function onDenyOf(def: GraphDefinition, task: Task): string | undefined {
+  const hold = (task.closed === true ? def.after : def.before).get(task.node)?.onDeny;
+  const node = def.nodes.get(task.node)?.options.onDeny;
+  return task.deniedInside === true ? (node ?? hold) : (hold ?? node);
 }
 
 export interface NodeOptions {
@@ -29,7 +54,7 @@ export interface NodeOptions {
   readonly retry?: { readonly attempts: number; readonly delayMs?: number };
   /** Milliseconds that a node which looked at its signal has to come back after a stop. Default 1000. */
   readonly graceMs?: number;
-  /** What happens to an attempt whose outcome nobody knows. "hold" asks a person before it runs again. */
+  /** What happens to an attempt whose outcome nobody knows. "hold" asks a person before it runs again. Of a graph: its nodes'. */
   readonly onCrash?: "hold" | "rerun";
   /** Where a denial given inside the node goes. Default END. */
   readonly onDeny?: string;
@@ -146,7 +171,7 @@ export interface EventPublisher {
 export interface NodeOutput {
   readonly update: JsonObject;
   readonly messages: readonly Message[];
-  readonly goto: readonly string[] | null;
+  readonly goto: readonly Target[] | null;
 }
 
 export type { NewMessage };

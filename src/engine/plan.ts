@@ -4,69 +4,96 @@
  * P1. A task goes past a hold point, a question or a lost attempt only by an answer to each of its asks.
  * P2. An ask stays with its task until it is answered; what was not answered is asked again under a new id.
  * P3. A declared hold point is judged once a visit (`when`); its words are made anew each time it is asked.
+ * P4. A step closes when every task of it has its result; a task that waits keeps back its own step and nothing else.
  */
+import type { GraphDefinition } from "./definition.js";
 import { OFFERED, type Answer, type Ask, type Interrupt } from "./interrupt.js";
-import type { Position, RunHolds, Snapshot, Task } from "./snapshot.js";
+import { scopesOf, withTasks, type Place, type Scope } from "./scope.js";
+import type { Snapshot, Task, TaskResult } from "./snapshot.js";
 
-/** What a declared hold point says of one task: null where it does not hold. */
+/** What declared hold points say, by `verdictKey`: null where one does not hold. */
 export type Verdicts = ReadonlyMap<string, Ask | null>;
 
-export type Plan =
-  | { readonly kind: "execute"; readonly snapshot: Snapshot; readonly tasks: readonly Task[] }
-  | { readonly kind: "route"; readonly snapshot: Snapshot; readonly tasks: readonly Task[] }
-  | {
-      readonly kind: "pause";
-      readonly snapshot: Snapshot;
-      readonly open: readonly Opening[];
-      readonly status: "interrupted_before" | "interrupted_after";
-    }
-  | { readonly kind: "again"; readonly snapshot: Snapshot }
-  | { readonly kind: "end"; readonly snapshot: Snapshot };
+/** What may be done now, in any order; nothing of it where everything waits for people or is through. */
+export interface Plan {
+  readonly snapshot: Snapshot;
+  /** Tasks whose hold point must be looked at first. */
+  readonly judge: readonly Place[];
+  /** Tasks whose node may run, or is running. */
+  readonly execute: readonly Place[];
+  /** Nested graphs that may begin. */
+  readonly enter: readonly Place[];
+  /** Nested graphs that are through. */
+  readonly leave: readonly Place[];
+  /** Steps of which every task has its result. */
+  readonly close: readonly Scope[];
+  /** Closed steps whose successors are to be computed. */
+  readonly route: readonly Scope[];
+  /** What is asked once nothing else can be done. */
+  readonly open: readonly Opening[];
+}
 
-/** An ask that becomes an interrupt now. */
+/** By task id. */
+export interface Failed {
+  has(taskId: string): boolean;
+}
+
+/** An ask that becomes an interrupt. */
 export interface Opening {
   readonly task: Task;
   readonly ask: Ask;
 }
 
-/** The tasks whose declared hold point must be looked at before `plan` can decide. */
-export function needVerdicts(snapshot: Snapshot, rows: readonly Interrupt[]): readonly Task[] {
-  return snapshot.position.tasks.filter((task) => {
-    const holdHere = task.stage === "due" ? "before" : task.stage === "after" ? "after" : null;
-    if (holdHere === null) return false;
-    if (task.judged === undefined) return true;
-    return (task.asks ?? []).some((ask) => ask.kind === holdHere && answerTo(rows, task, ask) === null);
-  });
+/**
+ * `failed` are tasks that this run has given up: nothing more happens to them, or to their step; all others go on as far as
+ * they can.
+ */
+export function plan(
+  def: GraphDefinition,
+  given: Snapshot,
+  rows: readonly Interrupt[],
+  verdicts: Verdicts,
+  failed: Failed,
+): Plan {
+  const open: Opening[] = [];
+  const settled = settleAll(given.position.tasks, rows, verdicts, failed, open);
+  const snapshot = settled === given.position.tasks ? given : withTasks(given, settled);
+  const todo = { judge: [], execute: [], enter: [], leave: [], close: [], route: [] } as Record<
+    "judge" | "execute" | "enter" | "leave",
+    Place[]
+  > &
+    Record<"close" | "route", Scope[]>;
+
+  for (const scope of scopesOf(def, snapshot)) {
+    const { tasks } = scope;
+    if (tasks.length > 0 && tasks.every(({ stage }) => stage === "done")) todo.close.push(scope);
+    if (tasks.length > 0 && tasks.every(({ id, stage }) => stage === "route" && !failed.has(id)))
+      todo.route.push(scope);
+    for (const task of tasks) {
+      if (failed.has(task.id)) continue;
+      if (needsVerdict(task, rows, verdicts)) todo.judge.push({ scope, task });
+      if (task.stage !== "cleared" || unanswered(task, rows).length > 0) continue;
+      if (scope.def.nodes.get(task.node)?.kind !== "graph") todo.execute.push({ scope, task });
+      else if (task.inner === undefined) todo.enter.push({ scope, task });
+      else if (task.inner.tasks.length === 0) todo.leave.push({ scope, task });
+    }
+  }
+  return { ...todo, snapshot, open };
 }
 
-export function plan(snapshot: Snapshot, rows: readonly Interrupt[], verdicts: Verdicts): Plan {
-  const open: Opening[] = [];
-  const tasks = snapshot.position.tasks.map((task) => settle(task, rows, verdicts, open));
-  // An answer that says what a lost attempt did closes its step, as an output would have.
-  const closes = tasks.some(
-    (task, i) => task.closed === true && snapshot.position.tasks[i]?.closed === undefined,
-  );
-  const next: Snapshot = {
-    ...snapshot,
-    step: closes ? snapshot.step + 1 : snapshot.step,
-    position: { ...snapshot.position, tasks },
-  };
+/** The status that open interrupts give their thread. */
+export function pausedStatus(open: readonly Opening[]): "interrupted_before" | "interrupted_after" {
+  return open.some(({ ask }) => ask.pauses === "before") ? "interrupted_before" : "interrupted_after";
+}
 
-  if (tasks.length === 0) return { kind: "end", snapshot: next };
-  if (tasks.some((task) => isUnjudged(task))) return { kind: "again", snapshot: next };
-  const waits = new Set(open.map(({ task }) => task.id));
-  const runnable = tasks.filter((task) => task.stage === "cleared" && !waits.has(task.id));
-  if (runnable.length > 0) return { kind: "execute", snapshot: next, tasks: runnable };
-  if (open.length > 0) {
-    const before = open.some(({ ask }) => ask.pauses === "before");
-    return {
-      kind: "pause",
-      snapshot: next,
-      open,
-      status: before ? "interrupted_before" : "interrupted_after",
-    };
-  }
-  return { kind: "route", snapshot: next, tasks: tasks.filter((task) => task.stage === "route") };
+/** A verdict is of one task at one hold point: that before its node, or that after it. */
+export const verdictKey = ({ id, stage }: Task): string => `${stage}:${id}`;
+
+/** Its declared hold point was not looked at, or it is asked again and its words must be made anew. */
+function needsVerdict(task: Task, rows: readonly Interrupt[], verdicts: Verdicts): boolean {
+  const hold = task.stage === "due" ? "before" : task.stage === "after" ? "after" : null;
+  if (hold === null || verdicts.has(verdictKey(task))) return false;
+  return task.judged === undefined || unanswered(task, rows).some(({ kind }) => kind === hold);
 }
 
 /**
@@ -74,22 +101,17 @@ export function plan(snapshot: Snapshot, rows: readonly Interrupt[], verdicts: V
  * that no person has approved is looked at again; one that was approved is asked about again where the state it was
  * approved with is no longer the same, and else not held again in this visit.
  */
-export function rejudge(position: Position, added: Partial<RunHolds>, patched: boolean): Position {
-  const before = added.before ?? [];
-  const tasks = position.tasks.map((task): Task => {
-    if (task.stage !== "cleared" || (task.asks ?? []).length > 0) return task;
-    const { judged: _judged, passed, answer: _answer, ...rest } = task;
-    if (passed !== undefined) {
-      return patched ? { ...rest, stage: "due", judged: true, asks: [askAgain(task, passed)] } : task;
-    }
-    if (!patched && before !== "*" && !before.includes(task.node)) return task;
-    return { ...task, stage: "due", judged: undefined };
-  });
-  return { ...position, tasks };
+export function rejudge(task: Task, of: { readonly patched: boolean; readonly held: boolean }): Task {
+  if (task.stage !== "cleared" || task.inner !== undefined || (task.asks ?? []).length > 0) return task;
+  const { judged: _judged, passed, answer: _answer, ...rest } = task;
+  if (passed !== undefined) {
+    return of.patched ? { ...rest, stage: "due", judged: true, asks: [askAgain(task, passed)] } : task;
+  }
+  return of.patched || of.held ? { ...task, stage: "due", judged: undefined } : task;
 }
 
 /** A question under a new key, so that the answer to the last one is none to it. Its words are made when it is asked. */
-function askAgain(task: Task, times: number): Ask {
+export function askAgain(task: Task, times: number): Ask {
   return {
     key: `before:${times}`,
     kind: "before",
@@ -110,17 +132,47 @@ export function answerTo(rows: readonly Interrupt[], task: Task, ask: Pick<Ask, 
   return row?.status === "resolved" ? row.decision : null;
 }
 
+function unanswered(task: Task, rows: readonly Interrupt[]): readonly Ask[] {
+  return (task.asks ?? NO_ASKS).filter((ask) => answerTo(rows, task, ask) === null);
+}
+const NO_ASKS: readonly Ask[] = [];
+
+/** Takes tasks as far as answers and verdicts let them; what must be asked goes to `open`. */
+function settleAll(
+  tasks: readonly Task[],
+  rows: readonly Interrupt[],
+  verdicts: Verdicts,
+  failed: Failed,
+  open: Opening[],
+): readonly Task[] {
+  let changed = false;
+  const settled = tasks.map((given) => {
+    let task = failed.has(given.id) ? given : settle(given, rows, verdicts, open);
+    if (task.inner !== undefined) {
+      const inside = settleAll(task.inner.tasks, rows, verdicts, failed, open);
+      if (inside !== task.inner.tasks) task = { ...task, inner: { ...task.inner, tasks: inside } };
+    }
+    changed ||= task !== given;
+    return task;
+  });
+  return changed ? settled : tasks;
+}
+
 const isUnjudged = (task: Task): boolean =>
   (task.stage === "due" || task.stage === "after") && task.judged === undefined;
 
-/** Takes one task as far as answers and verdicts let it; what must be asked goes to `open`. */
+const NOTHING: TaskResult = { updates: [], messages: [] };
+
 function settle(given: Task, rows: readonly Interrupt[], verdicts: Verdicts, open: Opening[]): Task {
+  // What asks for its output waits for its step to close.
+  if (given.stage === "done" || given.stage === "route") return given;
+  if (given.stage === "cleared" && given.asks === undefined) return given;
   const task = judge(given, verdicts);
   if (isUnjudged(task)) return task;
-  const asks = task.asks ?? [];
-  const unanswered = asks.filter((ask) => answerTo(rows, task, ask) === null);
-  if (unanswered.length > 0) {
-    open.push(...unanswered.map((ask) => ({ task, ask })));
+  const asks = task.asks ?? NO_ASKS;
+  const waiting = unanswered(task, rows);
+  if (waiting.length > 0) {
+    open.push(...waiting.map((ask) => ({ task, ask })));
     return task;
   }
 
@@ -128,10 +180,13 @@ function settle(given: Task, rows: readonly Interrupt[], verdicts: Verdicts, ope
     const answer = answerTo(rows, task, ask);
     return answer === null ? [] : [{ ask, answer }];
   });
-  const { asks: _answered, judged: _judged, lost: _lost, ...rest } = task;
+  const { asks: _answered, judged: _judged, ...rest } = task;
   // A denied question rejects inside its node, which may judge it; every other denial ends the visit here.
   const denial = answered.find(({ ask, answer }) => answer.decision === "deny" && ask.kind !== "request");
-  if (denial !== undefined) return { ...rest, stage: "route", denied: denial.answer };
+  if (denial !== undefined) {
+    const inside = denial.ask.kind === "manual" ? { deniedInside: true as const } : {};
+    return { ...rest, stage: task.stage === "after" ? "route" : "done", denied: denial.answer, ...inside };
+  }
   if (task.stage === "after") return { ...rest, stage: "route" };
 
   const last = answered.at(-1)?.answer;
@@ -142,22 +197,21 @@ function settle(given: Task, rows: readonly Interrupt[], verdicts: Verdicts, ope
       ? { answered: true as const }
       : {}),
   };
-  const held = answered.find(({ ask }) => ask.kind === "before");
   // Edited after a crash: the node has acted and the patch, applied with the answer, is its output.
   if (answered.some(({ ask, answer }) => ask.kind === "crash" && answer.decision === "edit"))
-    return { ...passed, stage: "after", closed: true };
-  if (task.stage === "due")
-    return {
-      ...passed,
-      stage: "cleared",
-      ...(held === undefined ? {} : { passed: Number(held.ask.key.split(":")[1] ?? 0) + 1 }),
-    };
-  return passed;
+    return { ...passed, stage: "done", result: NOTHING };
+  if (task.stage !== "due") return passed;
+  const held = answered.find(({ ask }) => ask.kind === "before");
+  return {
+    ...passed,
+    stage: "cleared",
+    ...(held === undefined ? {} : { passed: Number(held.ask.key.split(":")[1] ?? 0) + 1 }),
+  };
 }
 
 function judge(task: Task, verdicts: Verdicts): Task {
   if (task.stage !== "due" && task.stage !== "after") return task;
-  const verdict = verdicts.get(task.id);
+  const verdict = verdicts.get(verdictKey(task));
   if (verdict === undefined) return task;
   if (task.judged === undefined) {
     return { ...task, judged: true, ...(verdict === null ? {} : { asks: [...(task.asks ?? []), verdict] }) };

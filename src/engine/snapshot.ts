@@ -1,4 +1,4 @@
-import type { JsonObject } from "../lib/json.js";
+import type { Json, JsonObject } from "../lib/json.js";
 import type { Answer, Ask } from "./interrupt.js";
 import type { Message } from "./message.js";
 
@@ -32,18 +32,54 @@ export interface RunHolds {
  * How far a task has come. The only way is down the list:
  * - `due`: its node is next; a hold point may still be in front of it
  * - `cleared`: nothing is in front of it, its node may run (or goes on from an answer)
- * - `after`: its output is committed; a hold point may be behind it
+ * - `done`: it has its result, or was denied, and waits until every task of its step has
+ * - `after`: its step is closed, its output committed; a hold point may be behind it
  * - `route`: its successors are to be computed
  */
-export type Stage = "due" | "cleared" | "after" | "route";
+export type Stage = "due" | "cleared" | "done" | "after" | "route";
+
+/** Where a task leads: a node's name, or a node with a state of its own (a `Send`, checked). */
+export type Target = string | { readonly node: string; readonly value: Json };
+
+/** What a task came to, kept until its step closes. Several updates are those of a nested graph's steps. */
+export interface TaskResult {
+  readonly updates: readonly Values[];
+  readonly messages: readonly Message[];
+  /** The messages are those of a nested graph's steps, and had their events there. */
+  readonly said?: true;
+}
+
+/** A nested graph that runs as a task: a state and tasks of its own. */
+export interface Inner {
+  readonly values: Values;
+  /** What its steps added; the graph around it gets them when it ends. */
+  readonly messages: readonly Message[];
+  /** The messages that `in` gave it; it does not see those around it. */
+  readonly apart?: readonly Message[];
+  /** What its nodes changed, in the order of its steps, for the reducers of the graph around it. */
+  readonly updates: readonly Values[];
+  readonly tasks: readonly Task[];
+  /** The first denial that found no way inside: it denies the nested graph as a node. */
+  readonly denied?: Answer;
+}
 
 /** One visit of a node; the same over pauses, retries, stops, crashes and resumes. */
 export interface Task {
-  /** `run/step/index/node` of the run and step that made it due: unique in the thread for ever. */
+  /**
+   * `run/step/index/node` of the run and step that made it due, or `task/step/index/node` inside a nested graph: unique in
+   * the thread for ever.
+   */
   readonly id: string;
   readonly node: string;
+  /** Its node's name, behind those of the nested graphs around it. */
   readonly path: readonly string[];
   readonly stage: Stage;
+  /** What a `Send` gave it: its node's state. */
+  readonly sent?: { readonly value: Json };
+  /** Kept beside the state while other tasks of its step are missing theirs. */
+  readonly result?: TaskResult;
+  /** Its node is a graph, and has begun. */
+  readonly inner?: Inner;
   /** The declared hold point of this stage was looked at: `when` is not asked again. */
   readonly judged?: true | undefined;
   /** What must be answered before it goes on. Kept until all of it is. */
@@ -56,18 +92,19 @@ export interface Task {
   readonly answered?: true;
   /** It was denied: only `onDeny` follows. */
   readonly denied?: Answer;
+  /** What was denied is a question of the node itself, or inside its graph, not a hold point. */
+  readonly deniedInside?: true;
   /** Its output is committed: its step is counted. */
   readonly closed?: true;
   /** Where its Command said to go. */
-  readonly goto?: readonly string[];
+  readonly goto?: readonly Target[];
   /** How often its node was begun. */
   readonly attempts: number;
   /** A reader may have seen deltas of an attempt that came to nothing. */
   readonly streamed?: true;
-  /** An attempt whose outcome nobody knows. */
-  readonly lost?: LostAttempt;
 }
 
+/** An attempt whose outcome nobody knows. */
 export interface LostAttempt {
   readonly attempt: number;
   readonly beganAt: string;
@@ -78,12 +115,22 @@ export interface LostAttempt {
 
 export const NO_HOLDS: RunHolds = { before: [], after: [] };
 
-function taskId(runId: string, step: number, index: number, node: string): string {
-  return `${runId}/${step}/${index}/${node}`;
+/** What a task is made under: the run at the root, its owner inside a nested graph. */
+export interface Birth {
+  readonly id: string;
+  readonly path: readonly string[];
 }
 
-export function dueTask(runId: string, step: number, index: number, node: string, answer?: Answer): Task {
-  const task: Task = { id: taskId(runId, step, index, node), node, path: [node], stage: "due", attempts: 0 };
+export const bornIn = (runId: string): Birth => ({ id: runId, path: [] });
+
+export function dueTask(under: Birth, step: number, index: number, node: string, answer?: Answer): Task {
+  const task: Task = {
+    id: `${under.id}/${step}/${index}/${node}`,
+    node,
+    path: [...under.path, node],
+    stage: "due",
+    attempts: 0,
+  };
   return answer === undefined ? task : { ...task, answer };
 }
 

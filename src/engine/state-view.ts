@@ -8,16 +8,16 @@ import type { ExecutionMeta } from "./status.js";
  * the fields only. Frozen, and its values are.
  */
 export function stateView(
-  snapshot: Snapshot,
+  of: Pick<Snapshot, "values" | "messages">,
   meta: ExecutionMeta,
   setInterrupt: (of: ManualInterrupt) => void,
 ): NodeState {
-  const { contextSummary = null, ...fields } = snapshot.values;
+  const { contextSummary = null, ...fields } = of.values;
   // What a database gave is fresh; what is frozen already costs nothing.
   for (const value of Object.values(fields)) deepFreeze(value);
   return Object.freeze(
     Object.defineProperties(fields, {
-      context: { value: deepFreeze(snapshot.messages) },
+      context: { value: deepFreeze(of.messages) },
       contextSummary: { value: contextSummary },
       executionMeta: { value: meta },
       setInterrupt: { value: setInterrupt },

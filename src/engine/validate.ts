@@ -22,11 +22,6 @@ export function checkGraph({ nodes, edges, before, after, duplicates }: GraphPar
       else if (target !== END && !nodes.has(target))
         faults.push(`the edge from "${source}" leads nowhere: ${unknown(target)}`);
     }
-    if (list.length > 1) {
-      faults.push(
-        `"${source}" has ${list.length} edges: running several nodes in one step is not supported yet; use one conditional edge`,
-      );
-    }
   }
   for (const [name, holds] of [
     ["interruptBefore", before],

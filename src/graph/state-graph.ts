@@ -8,15 +8,20 @@ import {
   type GraphDefinition,
   type NodeFn,
   type NodeOptions,
+  type NestedGraph,
   type NodeSpec,
+  type NodeState,
   type Router,
+  type StateSpec,
 } from "../engine/index.js";
+import { jsonEqual, type Json, type JsonObject } from "../lib/json.js";
 import { CompiledGraph } from "./compiled-graph.js";
 import { holdPoints, type DeclaredHold } from "./hold-point.js";
 import { stateSpec } from "./state-spec.js";
 import type {
   CompileOptions,
   Known,
+  NestedOptions,
   NodeResult,
   StateGraphOptions,
   StateOf,
@@ -47,17 +52,42 @@ export class StateGraph<S extends StateSchema = EmptySchema, N extends string = 
   addNode<const K extends string, R extends NodeResult<S> | object>(
     name: K,
     run: (state: StateOf<S>, ctx: NodeContext) => R & StrictResult<S, R>,
-    options: NodeOptions = {},
+    options?: NodeOptions,
+  ): StateGraph<S, N | K>;
+  /**
+   * A compiled graph as a node: its steps are steps of the thread, its hold points hold the thread. Fields of one name and
+   * schema are shared; `in` and `out` map instead.
+   */
+  addNode<const K extends string, I extends StateSchema>(
+    name: K,
+    graph: CompiledGraph<I>,
+    options?: NestedOptions<S, I>,
+  ): StateGraph<S, N | K>;
+  addNode(
+    name: string,
+    run: unknown,
+    options: NodeOptions & { readonly in?: unknown; readonly out?: unknown } = {},
     // Not `this`: the name is known from here on.
     // eslint-disable-next-line @typescript-eslint/prefer-return-this-type
-  ): StateGraph<S, N | K> {
-    const spec = name as string;
-    if (spec === START || spec === END || spec === "")
-      this.#faults.push(`"${name}" cannot be the name of a node`);
-    if (typeof run !== "function") this.#faults.push(`node "${name}" is not a function`);
-    this.#faults.push(...optionFaults(name, options));
+  ): StateGraph<S, N> {
+    if (["", START, END].includes(name)) this.#faults.push(`"${name}" cannot be the name of a node`);
     if (this.#nodes.has(name)) this.#duplicates.push(name);
-    this.#nodes.set(name, { name, run: run as unknown as NodeFn, options });
+    if (run instanceof CompiledGraph) {
+      const { in: into, out, ...rest } = options;
+      this.#faults.push(...nestedOptionFaults(name, options));
+      this.#nodes.set(name, {
+        kind: "graph",
+        name,
+        graph: run.definition,
+        options: rest,
+        ...(into === undefined ? {} : { in: into as StateFunction }),
+        ...(out === undefined ? {} : { out: out as StateFunction }),
+      });
+      return this;
+    }
+    if (typeof run !== "function") this.#faults.push(`node "${name}" is neither a function nor a compiled graph`);
+    this.#faults.push(...optionFaults(name, options));
+    this.#nodes.set(name, { kind: "function", name, run: run as NodeFn, options });
     return this;
   }
 
@@ -107,7 +137,18 @@ export class StateGraph<S extends StateSchema = EmptySchema, N extends string = 
     const nodes = new Map(this.#nodes);
     const edges = new Map([...this.#edges].map(([source, list]) => [source, [...list]]));
     const parts = { nodes, edges, before: before.holds, after: after.holds, duplicates: this.#duplicates };
-    const all = [...this.#faults, ...faults, ...before.faults, ...after.faults, ...checkGraph(parts)];
+    const fields = [...nodes.values()].flatMap((node) =>
+      node.kind === "graph" ? sharedFieldFaults(node, state) : [],
+    );
+    const misspelt = unknownOptions("compile", options, COMPILE_OPTIONS);
+    const all = [
+      ...this.#faults,
+      ...misspelt,
+      ...faults,
+      ...before.faults,
+      ...after.faults,
+      ...checkGraph(parts),
+    ];
     if (all.length > 0) throw new GraphError(all, options.name);
 
     const { publisher = [] } = options;
@@ -136,13 +177,48 @@ export class StateGraph<S extends StateSchema = EmptySchema, N extends string = 
 /** Longer timers fire at once. Some 24 days. */
 const MAX_MS = 2 ** 31 - 1;
 
-function optionFaults(name: string, options: NodeOptions): string[] {
-  const faults: string[] = [];
-  const known = ["timeoutMs", "retry", "graceMs", "onCrash", "onDeny"];
-  for (const option of Object.keys(options)) {
-    if (!known.includes(option))
-      faults.push(`node "${name}": there is no option "${option}"; there are ${known.join(", ")}`);
+const NODE_OPTIONS = ["timeoutMs", "retry", "graceMs", "onCrash", "onDeny"];
+const GRAPH_OPTIONS = ["onCrash", "onDeny", "in", "out"];
+const COMPILE_OPTIONS = ["name", "checkpointer", "interruptBefore", "interruptAfter", "publisher"];
+
+/** Graph modules are loaded without a type check: a misspelt hold point must not be one that is not there. */
+function unknownOptions(of: string, options: object, known: readonly string[]): string[] {
+  return Object.keys(options)
+    .filter((option) => !known.includes(option))
+    .map((option) => `${of}: there is no option "${option}"; there are ${known.join(", ")}`);
+}
+
+type StateFunction = (state: NodeState) => unknown;
+
+function nestedOptionFaults(
+  name: string,
+  options: NodeOptions & { readonly in?: unknown; readonly out?: unknown },
+): string[] {
+  const faults = unknownOptions(`node "${name}"`, options, GRAPH_OPTIONS);
+  for (const way of ["in", "out"] as const) {
+    if (options[way] !== undefined && typeof options[way] !== "function")
+      faults.push(`node "${name}": ${way} is a function of the state`);
   }
+  return [...faults, ...crashFaults(name, options)];
+}
+
+/** A field of one name in both graphs is one field, unless both ways are mapped. */
+function sharedFieldFaults(node: NestedGraph, outer: StateSpec): string[] {
+  if (node.in !== undefined && node.out !== undefined) return [];
+  const { state: inner } = node.graph;
+  return inner.fields
+    .filter((field) => outer.fields.includes(field) && !jsonEqual(fieldSchema(inner, field), fieldSchema(outer, field)))
+    .map(
+      (field) =>
+        `node "${node.name}": "${field}" has another schema in the graph "${node.graph.name}"; give it the same one, or map both ways with in and out`,
+    );
+}
+
+const fieldSchema = ({ jsonSchema }: StateSpec, field: string): Json =>
+  ((jsonSchema as { properties?: JsonObject }).properties ?? {})[field] ?? null;
+
+function optionFaults(name: string, options: NodeOptions): string[] {
+  const faults = unknownOptions(`node "${name}"`, options, NODE_OPTIONS);
   const milliseconds = (option: "timeoutMs" | "graceMs", least: number): void => {
     const value = options[option];
     if (value !== undefined && !(Number.isFinite(value) && value >= least && value <= MAX_MS))
@@ -157,8 +233,10 @@ function optionFaults(name: string, options: NodeOptions): string[] {
   if (delayMs !== undefined && !(Number.isFinite(delayMs) && delayMs >= 0 && delayMs <= MAX_MS)) {
     faults.push(`node "${name}": retry.delayMs is a number of milliseconds, at least 0`);
   }
-  const onCrash: string | undefined = options.onCrash;
-  if (onCrash !== undefined && onCrash !== "hold" && onCrash !== "rerun")
-    faults.push(`node "${name}": onCrash is "hold" or "rerun"`);
-  return faults;
+  return [...faults, ...crashFaults(name, options)];
+}
+
+function crashFaults(name: string, { onCrash }: { readonly onCrash?: string }): string[] {
+  const known = onCrash === undefined || onCrash === "hold" || onCrash === "rerun";
+  return known ? [] : [`node "${name}": onCrash is "hold" or "rerun"`];
 }

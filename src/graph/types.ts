@@ -7,6 +7,7 @@ import type {
   Message,
   NewMessage,
   NodeContext,
+  NodeOptions,
   NodeState,
   NodeStateBase,
 } from "../engine/index.js";
@@ -76,6 +77,17 @@ export type StrictResult<S extends StateSchema, R> =
       : R extends Generator<infer Y, infer V, infer I>
         ? Generator<Y, Strict<S, V>, I>
         : Strict<S, R>;
+
+/** What `addNode` takes beside a compiled graph. Milliseconds and retries are its own nodes' affair. */
+export interface NestedOptions<S extends StateSchema, I extends StateSchema> extends Pick<
+  NodeOptions,
+  "onCrash" | "onDeny"
+> {
+  /** What the nested graph begins with, instead of the fields that it shares: fields of its state, and `messages`. */
+  readonly in?: (state: StateOf<S>) => MaybePromise<GraphInput<I>>;
+  /** The update that it leaves, instead of its nodes' updates of shared fields. */
+  readonly out?: (state: StateOf<I>) => MaybePromise<UpdateOf<S>>;
+}
 
 /** Names known so far: all strings where nodes were added by statements, which the type cannot follow. */
 export type Known<N extends string> = [N] extends [never] ? string : N;

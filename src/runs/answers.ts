@@ -3,16 +3,24 @@ import type { Checkpointer, Loaded, ThreadRef } from "../checkpoint/checkpointer
 import { HoldpointError, invalid, notFound, type ValidationFault } from "../errors.js";
 import {
   checkAnswer,
+  eachTask,
+  isSentState,
+  placeOf,
   type Answer,
   type AnswerRequest,
   type GraphDefinition,
   type Interrupt,
   type Message,
+  type Place,
+  type Said,
+  type Snapshot,
+  type Values,
 } from "../engine/index.js";
-import { jsonCopy, jsonEqual, type Json } from "../lib/json.js";
+import { isRecord, jsonCopy, jsonEqual, type Json } from "../lib/json.js";
 import { isoNow } from "./ids.js";
 import { requestMessages } from "./message-input.js";
-import { checkFields, requireJson } from "./request-input.js";
+import { checkFields } from "./request-input.js";
+import { requireJson } from "./require-json.js";
 import { checkData } from "./response-schema.js";
 
 /** What is said of one interrupt; `path` is where in the request. */
@@ -77,6 +85,7 @@ export async function standings(
   ref: ThreadRef,
   bound: readonly Bound[],
   by: string,
+  def: GraphDefinition | undefined,
 ): Promise<Standing[]> {
   return Promise.all(
     bound.map(async (each): Promise<Standing> => {
@@ -91,7 +100,7 @@ export async function standings(
           { interrupt_id: interrupt.id },
         );
       }
-      if (each.byName && interrupt.decision !== null && sameAnswer(interrupt.decision, each.request, by))
+      if (each.byName && interrupt.decision !== null && sameAnswer(interrupt.decision, each.request, by, def))
         return { kind: "repeated", interrupt };
       const { decision } = interrupt;
       const who =
@@ -103,7 +112,12 @@ export async function standings(
   );
 }
 
-function sameAnswer(answer: Answer, request: AnswerRequest, by: string): boolean {
+function sameAnswer(
+  answer: Answer,
+  request: AnswerRequest,
+  by: string,
+  def: GraphDefinition | undefined,
+): boolean {
   const messages = (request.messages ?? []).map((message) =>
     typeof message === "string" ? { role: "user", content: message } : message,
   );
@@ -112,15 +126,36 @@ function sameAnswer(answer: Answer, request: AnswerRequest, by: string): boolean
     answer.decision === (request.decision ?? null) &&
     answer.reason === (request.reason ?? null) &&
     jsonEqual(answer.data, request.data ?? null) &&
-    jsonEqual(answer.state, Object.keys(request.state ?? {}).length === 0 ? null : request.state) &&
+    samePatch(answer.state, patchOf(request), def) &&
     answer.messages.length === messages.length &&
     messages.every((message, i) => jsonEqual({ ...answer.messages[i], ...message }, answer.messages[i]))
   );
 }
 
+/** The same as it came in, or as the schema makes it, which is how it was stored. */
+function samePatch(
+  stored: Answer["state"],
+  given: Record<string, unknown> | null,
+  def: GraphDefinition | undefined,
+): boolean {
+  if (jsonEqual(stored, given)) return true;
+  if (given === null || def === undefined) return false;
+  try {
+    return jsonEqual(stored, checkFields(def, given, "", "patch"));
+  } catch {
+    return false;
+  }
+}
+
+/** A patch of no field is none. */
+function patchOf({ state }: AnswerRequest): Record<string, unknown> | null {
+  return state === undefined || Object.keys(state).length === 0 ? null : state;
+}
+
 /** An answer that its interrupt takes. Throws 422 otherwise, with every fault. */
 export function makeAnswer(
   def: GraphDefinition,
+  snapshot: Snapshot,
   context: readonly Message[],
   { interrupt, bound }: Standing & { kind: "open" },
   by: string,
@@ -128,7 +163,7 @@ export function makeAnswer(
   const { request, path } = bound;
   const at = (rest: string): string => (path === "" ? rest : `${path}.${rest}`);
   const decision = request.decision ?? null;
-  const state = request.state !== undefined && Object.keys(request.state).length > 0 ? request.state : null;
+  const state = patchOf(request);
 
   const refused = checkAnswer(interrupt, { decision, hasState: state !== null });
   if (refused === "decision_required") {
@@ -148,33 +183,60 @@ export function makeAnswer(
     );
   if (faults.length > 0) throw invalid(faults);
 
+  const place = placeOf(def, snapshot, interrupt.taskId);
   return {
     interruptId: interrupt.id,
     decision,
     reason: request.reason ?? null,
     data,
-    state: state === null ? null : checkFields(def, state, at("state"), "patch"),
+    state: state === null ? null : checkPatch(def, place, interrupt.kind, state, at("state")),
     messages: requestMessages(request.messages ?? [], context, at("messages")),
     by,
     at: isoNow(),
   };
 }
 
-/** All answers to what the thread's tasks ask, given before and now, in task order; null while one is missing. */
-export function allAnswers(
-  loaded: Pick<Loaded, "snapshot" | "interrupts">,
+/** An answer that was given, and what it is about. */
+export interface Given extends Said {
+  readonly answer: Answer;
+}
+
+/** The answers to what the thread's tasks ask, in task order, given before or `now`; and whether one is missing. */
+export function givenAnswers(
+  { snapshot, interrupts }: Pick<Loaded, "snapshot" | "interrupts">,
   now: readonly Answer[],
-): Answer[] | null {
-  const answers: Answer[] = [];
-  for (const task of loaded.snapshot.position.tasks) {
+): { readonly given: readonly Given[]; readonly complete: boolean } {
+  const given: Given[] = [];
+  let complete = true;
+  for (const task of eachTask(snapshot.position.tasks)) {
+    // What asks for its output has not been asked: its step is not closed.
+    if (task.stage === "done") continue;
     for (const ask of task.asks ?? []) {
-      const row = loaded.interrupts.findLast((each) => each.taskId === task.id && each.key === ask.key);
-      const answer =
-        now.find((each) => each.interruptId === row?.id) ??
-        (row?.status === "resolved" ? row.decision : null);
-      if (answer === null) return null;
-      answers.push(answer);
+      const row = interrupts.findLast((each) => each.taskId === task.id && each.key === ask.key);
+      const earlier = row?.status === "resolved" ? row.decision : null;
+      const answer = now.find((each) => each.interruptId === row?.id) ?? earlier;
+      if (answer === null) complete = false;
+      else {
+        const { messages, state } = answer;
+        given.push({ answer, messages, state, about: { taskId: task.id, kind: ask.kind } });
+      }
     }
   }
-  return answers;
+  return { given, complete };
+}
+
+/** A patch of what the paused node sees: its graph's state, or what a `Send` gave it, which has no schema. */
+function checkPatch(
+  def: GraphDefinition,
+  place: Place | null,
+  kind: Interrupt["kind"],
+  state: Record<string, unknown>,
+  path: string,
+): Values {
+  if (place === null || !isSentState(place.task, kind))
+    return checkFields(place?.scope.def ?? def, state, path, "patch");
+  if (!isRecord(place.task.sent?.value))
+    throw invalid([{ path, message: `what ${place.task.node} was sent is no object: it has no fields to patch` }]);
+  requireJson(state, path);
+  return jsonCopy(state as Values);
 }

@@ -1,39 +1,42 @@
 import {
-  type Ask,
-  type GraphDefinition,
-  type HoldNames,
-  type HoldPoint,
-  type NodeState,
-  OFFERED,
-  type Snapshot,
-  type Task,
   executionMeta,
+  heldByRun,
   noInterruptHere,
+  OFFERED,
   stateView,
+  type Ask,
+  type HoldPoint,
+  type ManualInterrupt,
+  type NodeState,
+  type Place,
+  type RunHolds,
+  type Scope,
+  type Snapshot,
+  type Values,
 } from "../engine/index.js";
-import { jsonCopy, jsonFault, type Json } from "../lib/json.js";
+import { isRecord, jsonCopy, jsonFault, type Json } from "../lib/json.js";
 
 /** The declared hold point of a task's stage: the compiled one, or one of the run's own. */
-function holdOf(def: GraphDefinition, snapshot: Snapshot, task: Task): HoldPoint | null {
+function holdOf({ scope, task }: Place, holds: RunHolds): HoldPoint | null {
   const where = task.stage === "due" ? "before" : "after";
-  const compiled = def[where].get(task.node);
+  const compiled = scope.def[where].get(task.node);
   if (compiled !== undefined) return compiled;
-  return named(snapshot.position.holds[where], task.node) ? { node: task.node, plain: true } : null;
+  return heldByRun(scope, holds[where], task.node) ? { node: task.node, plain: true } : null;
 }
-
-const named = (names: HoldNames, node: string): boolean => names === "*" || names.includes(node);
 
 /**
  * Whether the declared hold point of a task's stage holds, and in which words. `when` is asked once a visit; `message` and
  * `data` each time, so that nobody approves what a patch has changed meanwhile. Runs user code: may throw.
  */
-export async function judgeHold(def: GraphDefinition, snapshot: Snapshot, task: Task): Promise<Ask | null> {
-  const hold = holdOf(def, snapshot, task);
+export async function judgeHold(place: Place, { step, position }: Snapshot): Promise<Ask | null> {
+  const { task } = place;
+  const hold = holdOf(place, position.holds);
   const where = task.stage === "due" ? "before" : "after";
   const asked = (task.asks ?? []).find((ask) => ask.kind === where);
   // What was held stays held, also where the graph no longer declares it.
   if (hold === null) return asked ?? null;
-  const state = viewFor(snapshot, task.node);
+  // Before a node that a Send made due: what it was sent. Behind one: the state that its output is in.
+  const state = task.stage === "due" ? nodeView(place, step) : viewFor(place.scope, task.node, step);
   if (task.judged === undefined && hold.when !== undefined && !(await hold.when(state))) return null;
 
   const message =
@@ -52,12 +55,23 @@ export async function judgeHold(def: GraphDefinition, snapshot: Snapshot, task: 
   };
 }
 
-export function viewFor(snapshot: Snapshot, node: string): NodeState {
-  return stateView(
-    snapshot,
-    executionMeta({ status: "running", currentNode: node, step: snapshot.step }),
-    noInterruptHere,
-  );
+/** The state of a scope as user code sees it that is no node. */
+export function viewFor(scope: Scope, node: string, step: number): NodeState {
+  return stateView(scope, executionMeta({ status: "running", currentNode: node, step }), noInterruptHere);
+}
+
+/** The state as a task's node sees it: what a `Send` gave it, else its graph's. */
+export function nodeView(
+  { scope, task }: Place,
+  step: number,
+  setInterrupt: (of: ManualInterrupt) => void = noInterruptHere,
+): NodeState {
+  const meta = executionMeta({ status: "running", currentNode: task.node, step });
+  if (task.sent === undefined) return stateView(scope, meta, setInterrupt);
+  const { value } = task.sent;
+  // A value that is no object has no room for the rest.
+  if (!isRecord(value)) return value as unknown as NodeState;
+  return stateView({ values: value as Values, messages: scope.messages }, meta, setInterrupt);
 }
 
 function defaultMessage(where: "before" | "after", node: string): string {

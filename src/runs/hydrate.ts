@@ -55,7 +55,7 @@ async function dataOf(
   stored: StoredEvent,
 ): Promise<unknown> {
   const { eventType, data } = stored;
-  if (eventType === "message") {
+  if (eventType === "message" && data.message === undefined) {
     return { message: entry.messages.find(({ message }) => message.id === data.id)?.message };
   }
   if (eventType === "start") {

@@ -1,15 +1,18 @@
 import {
   Command,
   END,
+  Send,
   UpdateFault,
   type GraphDefinition,
   type Message,
   type NodeOutput,
   type NodeState,
+  type Target,
 } from "../engine/index.js";
 import { deepFreeze } from "../lib/deep-freeze.js";
 import { isRecord, jsonCopy, jsonFault, type Json } from "../lib/json.js";
 import { didYouMean } from "../lib/nearest.js";
+import { isInstance, show } from "../lib/show.js";
 import { looksLikeMessage, toMessage } from "./message-input.js";
 
 /** What an async generator has streamed: its text becomes a message if it returns none. */
@@ -21,26 +24,27 @@ export interface Streamed {
 /** What a node returned, checked and made of JSON. Throws UpdateFault naming what is wrong. */
 export function nodeOutput(
   def: GraphDefinition,
-  state: NodeState,
+  state: NodeState | null,
   returned: unknown,
   streamed: Streamed | null,
 ): NodeOutput {
   const output = read(def, state, returned, streamed?.messageId);
   if (streamed === null || streamed.text === "" || output.messages.length > 0) return output;
-  if (returned !== undefined && returned !== null) return output;
+  const update: unknown = isInstance(returned, Command) ? returned.update : returned;
+  if (update !== undefined && update !== null) return output;
   return { ...output, messages: [message(streamed.text, "the streamed text", streamed.messageId)] };
 }
 
 function read(
   def: GraphDefinition,
-  state: NodeState,
+  state: NodeState | null,
   returned: unknown,
   firstId: string | undefined,
 ): NodeOutput {
   const nothing: NodeOutput = { update: {}, messages: [], goto: null };
-  if (returned === undefined || returned === null || returned === state) return nothing;
-  if (returned instanceof Command) {
-    return { ...read(def, state, returned.update, firstId), goto: gotoNames(def, returned.goto) };
+  if (returned === undefined || returned === null || isSame(returned, state)) return nothing;
+  if (isInstance(returned, Command)) {
+    return { ...read(def, state, returned.update, firstId), goto: gotoTargets(def, returned.goto) };
   }
   if (typeof returned === "string") return { ...nothing, messages: [message(returned, "message", firstId)] };
   if (Array.isArray(returned)) return { ...nothing, messages: messages(returned, "message", firstId) };
@@ -53,6 +57,10 @@ function read(
     return { ...nothing, messages: [message(returned, "message", firstId)] };
   return { ...nothing, ...fields(def, returned, firstId) };
 }
+
+/** The state itself, given back; a `Send`'s value may be a plain string, which is then a message as any. */
+const isSame = (returned: unknown, state: NodeState | null): boolean =>
+  typeof returned === "object" && returned === state;
 
 function fields(
   def: GraphDefinition,
@@ -120,19 +128,26 @@ function message(given: unknown, path: string, id?: string): Message {
   );
 }
 
-function gotoNames(def: GraphDefinition, goto: unknown): string[] | null {
+function gotoTargets(def: GraphDefinition, goto: unknown): Target[] | null {
   if (goto === undefined) return null;
-  const names = Array.isArray(goto) ? (goto as unknown[]) : [goto];
-  for (const name of names) {
-    if (name !== END && (typeof name !== "string" || !def.nodes.has(name))) {
+  const targets = Array.isArray(goto) ? (goto as unknown[]) : [goto];
+  if (targets.length === 0) throw new UpdateFault("Command goes nowhere: its goto is an empty list; END ends here");
+  return targets.map((target) => {
+    if (target === END || (typeof target === "string" && def.nodes.has(target))) return target;
+    if (!isInstance(target, Send))
       throw new UpdateFault(
-        `Command goes to ${JSON.stringify(name)}, which is not a node${didYouMean(String(name), def.nodes.keys())}`,
+        `Command goes to ${show(target)}, which is not a node${didYouMean(String(target), def.nodes.keys())}`,
       );
-    }
-  }
-  if (names.length !== 1)
-    throw new UpdateFault(
-      "Command goes to several nodes: running several nodes in one step is not supported yet",
-    );
-  return names as string[];
+    const sent = sendTarget(def, target);
+    if (typeof sent === "string") throw new UpdateFault(`Command sends to ${sent}`);
+    return sent;
+  });
+}
+
+/** A `Send`, checked and made of JSON; or why it goes nowhere. */
+export function sendTarget(def: GraphDefinition, { node, value }: Send): Exclude<Target, string> | string {
+  if (!def.nodes.has(node)) return `${show(node)}, which is not a node${didYouMean(node, def.nodes.keys())}`;
+  const fault = jsonFault(value ?? null, "value");
+  if (fault !== null) return `"${node}" what is not JSON at ${fault.path}: ${fault.problem}`;
+  return { node, value: deepFreeze(jsonCopy((value ?? null) as Json)) };
 }

@@ -1,7 +1,6 @@
-import { setTimeout as sleep } from "node:timers/promises";
-import type { Checkpointer, TaskRecord, ThreadRef } from "../checkpoint/checkpointer.js";
-import { HoldpointError } from "../errors.js";
+import type { TaskRecord } from "../checkpoint/checkpointer.js";
 import { jsonCopy, jsonFault, type Json } from "../lib/json.js";
+import { isOnceKey, storeRecord, type RecordDeps } from "./task-records.js";
 
 interface Effect {
   readonly value: Json;
@@ -22,13 +21,7 @@ export class OnceStore {
   readonly #known: Map<string, TaskRecord>;
 
   constructor(
-    readonly of: {
-      checkpointer: Checkpointer;
-      ref: ThreadRef;
-      epoch: number;
-      effects: EffectsUnderWay;
-      onLost: () => void;
-    },
+    readonly of: RecordDeps & { readonly effects: EffectsUnderWay; readonly onLost: () => void },
     records: readonly TaskRecord[],
   ) {
     this.#known = new Map(records.map((record) => [nameOf(record.taskId, record.key), record]));
@@ -41,7 +34,9 @@ export class OnceStore {
 
   /** The keys of a task's stored results. */
   keys(taskId: string): readonly string[] {
-    return [...this.#known.values()].filter((record) => record.taskId === taskId).map((record) => record.key);
+    return [...this.#known.values()]
+      .filter((record) => record.taskId === taskId && isOnceKey(record.key))
+      .map((record) => record.key);
   }
 
   /** The result, durable before it returns; null when the lease is lost. `effect` runs only if nothing is there yet. */
@@ -63,7 +58,7 @@ export class OnceStore {
     }
     const { value, recorded } = await underWay;
     // One that an earlier epoch began is stored by the one that waited for it.
-    if (!recorded && !(await this.#record(taskId, key, value))) {
+    if (!recorded && !(await storeRecord(this.of, { taskId, key, value }))) {
       this.of.onLost();
       return null;
     }
@@ -77,19 +72,6 @@ export class OnceStore {
     const fault = jsonFault(given, "result");
     if (fault !== null) throw new TypeError(`once("${key}"): ${fault.path} is not JSON: ${fault.problem}`);
     const value = jsonCopy(given as Json);
-    return { value, recorded: await this.#record(taskId, key, value) };
-  }
-
-  /** The database may go away and come back: an effect that was made must not be forgotten for it. */
-  async #record(taskId: string, key: string, value: Json): Promise<boolean> {
-    const { checkpointer, ref, epoch } = this.of;
-    for (let waitMs = 100; ; waitMs = Math.min(waitMs * 2, 5000)) {
-      try {
-        return await checkpointer.record(ref, epoch, { taskId, key, value });
-      } catch (error) {
-        if (!(error instanceof HoldpointError) || error.code !== "database_unavailable") throw error;
-        await sleep(waitMs, undefined, { ref: false });
-      }
-    }
+    return { value, recorded: await storeRecord(this.of, { taskId, key, value }) };
   }
 }

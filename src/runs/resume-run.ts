@@ -2,27 +2,23 @@
 import type { Loaded, ThreadHead, ThreadRef } from "../checkpoint/checkpointer.js";
 import { HoldpointError, invalid, notFound } from "../errors.js";
 import {
-  addMessages,
+  applySaid,
   draft,
   isInterrupted,
-  mergeFields,
   MOVES,
-  opsBetween,
-  patchValues,
-  rejudge,
+  scopesOf,
   START,
   unionHolds,
   type Answer,
   type AnswerRequest,
-  type Change,
   type GraphDefinition,
   type Interrupt,
   type Position,
   type RunHolds,
-  type Values,
+  type Snapshot,
 } from "../engine/index.js";
 import { acceptRun, asRequest } from "./accept-run.js";
-import { allAnswers, bindAnswers, makeAnswer, standings, type Bound, type Standing } from "./answers.js";
+import { bindAnswers, givenAnswers, makeAnswer, standings, type Bound, type Standing } from "./answers.js";
 import { decisionEvent, headOf, patchEvents, writeBetween } from "./between-runs.js";
 import { isoNow, newId } from "./ids.js";
 import { mismatch, noThread, notResumable } from "./refusals.js";
@@ -73,7 +69,8 @@ export class Resumption {
         );
       }
       if (bound !== null) {
-        const standing = await standings(this.#deps.checkpointer, ref, bound, request.by);
+        const def = request.graph ?? this.#deps.graphs.find(head.graph ?? "");
+        const standing = await standings(this.#deps.checkpointer, ref, bound, request.by, def);
         if (standing.every((each) => each.kind === "repeated"))
           return this.#firstOutcome(ref, head, standing);
         if (interrupted) return this.#answer(request, loaded, standing);
@@ -92,13 +89,14 @@ export class Resumption {
     const def = this.#graphOf(loaded, request.graph);
     const open = standing.flatMap((each) => (each.kind === "open" ? [each] : []));
     const answers: Answer[] = [];
+    const before = loaded.interrupts.flatMap(({ decision }) => decision?.messages ?? []);
     for (const each of open) {
-      const said = [...loaded.snapshot.messages, ...answers.flatMap(({ messages }) => messages)];
-      answers.push(makeAnswer(def, said, each, by));
+      const said = [...loaded.snapshot.messages, ...before, ...answers.flatMap(({ messages }) => messages)];
+      answers.push(makeAnswer(def, loaded.snapshot, said, each, by));
     }
     const config = checkConfig(def, request.config ?? {});
-    const all = allAnswers(loaded, answers);
-    const runId = all === null ? null : newId();
+    const { given, complete } = givenAnswers(loaded, answers);
+    const runId = complete ? newId() : null;
     const decided = open.map(({ interrupt }, i): Interrupt => {
       const decision = answers[i] ?? null;
       return {
@@ -118,7 +116,7 @@ export class Resumption {
       at: decidedAt ?? isoNow(),
     }));
 
-    if (all === null || runId === null) {
+    if (runId === null) {
       const events = placeEvents(decisions, head.seq, ref.threadId, null);
       const written = await writeBetween(this.#deps, loaded, {
         events,
@@ -129,16 +127,13 @@ export class Resumption {
       return written ? this.#reader.waiting(ref, head.runId) : undefined;
     }
     const merged = checkInput(def, loaded.snapshot.messages, request.goOn ?? {}, "input");
-    const change = answered(
-      def,
-      loaded,
-      [...all, { messages: merged.messages, state: null }],
-      merged.fields,
-      config.holds,
+    const more = { messages: merged.messages, state: null, about: null };
+    const change = asRequest(() =>
+      applySaid(def, loaded.snapshot, [...given, more], merged.fields, config.holds),
     );
     const started = draft(
       "start",
-      { input: startInput([...all, { messages: merged.messages, state: merged.fields }]), resumes: true },
+      { input: startInput([...given, { messages: merged.messages, state: merged.fields }]), resumes: true },
       { content: "The run goes on." },
     );
     const patched = patchEvents(change, head.step);
@@ -158,7 +153,7 @@ export class Resumption {
         before: decisions,
         events: [started, ...patched],
         decide,
-        decision: all.find(({ decision }) => decision === "deny") ?? all.at(-1) ?? null,
+        decision: (given.find(({ answer }) => answer.decision === "deny") ?? given.at(-1))?.answer ?? null,
         resumes: true,
         config,
       },
@@ -190,11 +185,15 @@ export class Resumption {
       "patch",
     );
     const config = checkConfig(def, request.config ?? {});
-    const answer = { messages: input.messages, state: input.fields };
-    const change = answered(def, loaded, [answer], {}, config.holds);
+    const answer = { messages: input.messages, state: input.fields, about: null };
+    // What was answered before a stop stays given, and is said now.
+    const { given } = givenAnswers(loaded, []);
+    const change = asRequest(() =>
+      applySaid(def, loaded.snapshot, [...given, answer], {}, config.holds),
+    );
     const started = draft(
       "start",
-      { input: startInput([answer]), resumes: true },
+      { input: startInput([...given, answer]), resumes: true },
       { content: "The run goes on." },
     );
     return acceptRun(this.#deps, this.#reader, ref, loaded, {
@@ -222,23 +221,37 @@ export class Resumption {
     const run = await this.#deps.checkpointer.run(ref, runId);
     if (run === null) throw notFound("the run that this answer started is gone");
     const control = this.#deps.worker.registry.find(threadKey(ref), runId);
-    return this.#reader.handle(ref, runId, run.firstSeq - standing.length - 1, control);
+    // Earlier answers of the same pause have their decisions further up.
+    const decisions = standing.filter(({ interrupt }) => interrupt.resumedBy === runId);
+    return this.#reader.handle(ref, runId, run.firstSeq - decisions.length - 1, control);
   }
 
   /** The thread's graph as loaded. Throws `graph_changed` where a node that is next is gone. */
   #graphOf(loaded: Loaded, asked: GraphDefinition | undefined): GraphDefinition {
     if (asked !== undefined && asked.name !== loaded.head.graph) throw mismatch(loaded.head, asked);
     const def = asked ?? this.#deps.graphs.get(loaded.head.graph ?? "");
-    const gone = loaded.snapshot.position.tasks.find(({ node }) => node !== START && !def.nodes.has(node));
+    const gone = goneFrom(def, loaded.snapshot);
     if (gone !== undefined) {
       throw new HoldpointError(
         "graph_changed",
-        `the thread waits at "${gone.node}", which the loaded graph "${def.name}" no longer has; load one that has it, or start a new run`,
-        { node: gone.node },
+        `the thread waits at "${gone}", which the loaded graph "${def.name}" no longer has; load one that has it, or start a new run`,
+        { node: gone },
       );
     }
     return def;
   }
+}
+
+/** A node that a task waits at and the graph no longer has, at any depth. */
+function goneFrom(def: GraphDefinition, snapshot: Snapshot): string | undefined {
+  for (const { def: graph, tasks } of scopesOf(def, snapshot)) {
+    for (const { node, inner } of tasks) {
+      if (node === START) continue;
+      const kind = graph.nodes.get(node)?.kind;
+      if (kind === undefined || (inner !== undefined && kind !== "graph")) return node;
+    }
+  }
+  return undefined;
 }
 
 const movedOn = (): HoldpointError =>
@@ -265,31 +278,6 @@ function ownAnswer({
     messages: messages?.length === 0 ? undefined : messages,
   };
   return Object.values(own).every((value) => value === undefined) ? null : own;
-}
-
-/** The thread after its answers: messages first, then patches, in task order; the position is the plan's to move. */
-function answered(
-  def: GraphDefinition,
-  loaded: Loaded,
-  answers: readonly Pick<Answer, "messages" | "state">[],
-  merged: Values,
-  holds: Partial<RunHolds>,
-): Change {
-  const { snapshot } = loaded;
-  const { context, placed } = addMessages(
-    snapshot.messages,
-    answers.flatMap(({ messages }) => messages),
-  );
-  const patch = Object.assign({}, ...answers.map(({ state }) => state ?? {})) as Record<string, never>;
-  const { values } = patchValues(snapshot.values, patch);
-  const after = asRequest(() => mergeFields(def, values, merged));
-  const ops = opsBetween(snapshot.values, after);
-  const position = rejudge(withHolds(snapshot.position, holds), holds, ops.length > 0);
-  return {
-    snapshot: { ...snapshot, values: after, messages: context, position },
-    ops,
-    messages: placed,
-  };
 }
 
 /** A run's own hold points stay with the position, whatever the answer leads to. */

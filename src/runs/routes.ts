@@ -1,60 +1,62 @@
 import {
   END,
+  onDenyOf,
+  Send,
   START,
   type EdgeSpec,
   type GraphDefinition,
-  type Snapshot,
+  type Scope,
+  type Target,
   type Task,
 } from "../engine/index.js";
-import { errorText, show } from "../lib/show.js";
+import { errorText, isInstance, show } from "../lib/show.js";
 import { didYouMean } from "../lib/nearest.js";
 import { viewFor } from "./hold-points.js";
+import { sendTarget } from "./node-output.js";
 
 /** An edge that threw or named no node; the message names the edge. */
 export class EdgeFault extends Error {}
 
 /** Where a task goes next: its denial's way, its Command's, or its edges'. Runs user code. Throws EdgeFault. */
-export async function successors(
-  def: GraphDefinition,
-  snapshot: Snapshot,
-  task: Task,
-): Promise<readonly string[]> {
-  if (task.denied !== undefined) return [denialWay(def, task)];
-  if (task.goto !== undefined) return task.goto;
+export async function successors(scope: Scope, task: Task, step: number): Promise<readonly Target[]> {
+  const { def } = scope;
+  if (task.denied !== undefined) return [onDenyOf(def, task) ?? END];
+  if (task.goto !== undefined) return stillThere(def, task, task.goto);
   const edges = def.edges.get(task.node) ?? [];
   if (edges.length === 0)
     throw new EdgeFault(`node "${task.node}" has no edge and returned no Command: nothing says where to go`);
-  const targets = await Promise.all(edges.map((edge) => follow(def, snapshot, task.node, edge)));
+  const targets = await Promise.all(edges.map((edge) => follow(scope, task, edge, step)));
   return targets.flat();
 }
 
-/** The hold point's `onDeny`, else the node's, else END. */
-function denialWay(def: GraphDefinition, task: Task): string {
-  const hold = task.closed === true ? def.after.get(task.node) : def.before.get(task.node);
-  return hold?.onDeny ?? def.nodes.get(task.node)?.options.onDeny ?? END;
+const nameOf = (target: Target): string => (typeof target === "string" ? target : target.node);
+
+function stillThere(def: GraphDefinition, task: Task, targets: readonly Target[]): readonly Target[] {
+  const gone = targets.map(nameOf).find((name) => name !== END && !def.nodes.has(name));
+  if (gone === undefined) return targets;
+  throw new EdgeFault(
+    `the Command of "${task.node}" goes to "${gone}", which the loaded graph no longer has`,
+  );
 }
 
-async function follow(
-  def: GraphDefinition,
-  snapshot: Snapshot,
-  source: string,
-  edge: EdgeSpec,
-): Promise<string[]> {
+async function follow(scope: Scope, task: Task, edge: EdgeSpec, step: number): Promise<Target[]> {
   if (edge.kind === "static") return [edge.to];
-  const from = source === START ? "START" : `"${source}"`;
+  const from = task.node === START ? "START" : `"${task.node}"`;
   let answer: unknown;
   try {
-    answer = await edge.route(viewFor(snapshot, source));
+    answer = await edge.route(viewFor(scope, task.node, step));
   } catch (cause) {
     throw new EdgeFault(`the conditional edge from ${from} threw: ${errorText(cause)}`, { cause });
   }
-  const names = Array.isArray(answer) ? (answer as unknown[]) : [answer];
-  if (names.length !== 1) {
-    throw new EdgeFault(
-      `the conditional edge from ${from} gave ${names.length} names: running several nodes in one step is not supported yet`,
-    );
-  }
-  return names.map((name) => target(def, from, edge, name));
+  const ways = Array.isArray(answer) ? (answer as unknown[]) : [answer];
+  if (ways.length === 0)
+    throw new EdgeFault(`the conditional edge from ${from} returned an empty list: return END to end here`);
+  return ways.map((way) => {
+    if (!isInstance(way, Send)) return target(scope.def, from, edge, way);
+    const sent = sendTarget(scope.def, way);
+    if (typeof sent === "string") throw new EdgeFault(`the conditional edge from ${from} sent to ${sent}`);
+    return sent;
+  });
 }
 
 function target(

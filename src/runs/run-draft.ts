@@ -1,12 +1,11 @@
 import type { CheckpointWrite, SinceValues } from "../checkpoint/checkpointer.js";
 import {
   draft,
-  type Change,
   type Draft,
   type Message,
   type PlacedMessage,
   type StateOp,
-  type Task,
+  type StepChange,
   type Values,
 } from "../engine/index.js";
 import { newId } from "./ids.js";
@@ -17,58 +16,61 @@ const SMALL = 2048;
 /** What a run has done since its last commit: collected here, written at once. */
 export class RunDraft {
   #ops: StateOp[] = [];
-  #messages: { placed: PlacedMessage; node: string; path: readonly string[] }[] = [];
-  #nodes: Pick<Task, "node" | "path">[] = [];
-  #closed = false;
+  #placed: PlacedMessage[] = [];
+  #said: Draft[] = [];
+  #step: StepChange | null = null;
   #moved = false;
 
   /** Something would be lost without a commit. */
   get dirty(): boolean {
-    return this.#moved || this.#closed;
+    return this.#moved || this.#step !== null;
+  }
+
+  /** A step was closed: a checkpoint is of one. */
+  get closed(): boolean {
+    return this.#step !== null;
   }
 
   get messages(): readonly PlacedMessage[] {
-    return this.#messages.map(({ placed }) => placed);
+    return this.#placed;
   }
 
-  /** A node's output was applied: a step has closed. */
-  step(change: Change, { node, path }: Task): void {
+  /** A step has closed. What a nested graph said before is not said again when it ends. */
+  step(change: StepChange): void {
+    this.#step = change;
     this.#ops.push(...change.ops);
-    this.#messages.push(...change.messages.map((placed) => ({ placed, node, path })));
-    this.#nodes.push({ node, path });
-    this.#closed = true;
+    this.#placed.push(...change.messages);
+    this.#said.push(...change.said.map(({ message, task }) => messageEvent(message, task.node, task.path)));
   }
 
-  /** The position changed without output: a denial, a route, a question. */
-  move(closesStep = false): void {
+  /** The position changed without output: a route, a nested graph that began, a node that was let pass. */
+  move(): void {
     this.#moved = true;
-    this.#closed ||= closesStep;
   }
 
   /** The checkpoint of what was collected, or undefined where no step has closed and nothing moved. */
   checkpoint(values: Values, since: SinceValues): CheckpointWrite | undefined {
-    return this.dirty ? checkpointOf("step", this.#ops, values, since) : undefined;
+    return this.dirty ? checkpointOf("step", this.#ops, values, since, this.#step?.path) : undefined;
   }
 
   /** The events of what was collected; `update` only where a step has closed. */
   events(of: { step: number; checkpointId: string; nextNodes: readonly string[] }): Draft[] {
-    const messages = this.#messages.map(({ placed, node, path }) => messageEvent(placed.message, node, path));
-    if (!this.#closed) return messages;
-    const changed = [...new Set(this.#ops.map(([, field]) => field))];
-    const only = this.#nodes.length === 1 ? this.#nodes[0] : undefined;
+    if (this.#step === null) return this.#said;
+    const { changed } = this.#step;
+    const only = this.#step.tasks.length === 1 ? this.#step.tasks[0] : undefined;
     const place = {
       nodeName: only?.node ?? null,
-      path: only?.path ?? [],
+      path: only?.path ?? this.#step.path,
       content: `Step ${of.step} is committed.`,
     };
-    return [...messages, draft("update", { ...of, changed }, place)];
+    return [...this.#said, draft("update", { ...of, changed }, place)];
   }
 
   clear(): void {
     this.#ops = [];
-    this.#messages = [];
-    this.#nodes = [];
-    this.#closed = false;
+    this.#placed = [];
+    this.#said = [];
+    this.#step = null;
     this.#moved = false;
   }
 }
@@ -91,16 +93,17 @@ export function checkpointOf(
   ops: readonly StateOp[],
   values: Values,
   since: SinceValues,
+  path: readonly string[] = [],
 ): CheckpointWrite {
   const bytes = since.bytes + (ops.length === 0 ? 0 : JSON.stringify(ops).length);
   const id = newId();
   if (bytes <= Math.max(SMALL, since.size)) {
-    return { id, source, path: [], ops, values: null, sinceValues: { bytes, size: since.size } };
+    return { id, source, path, ops, values: null, sinceValues: { bytes, size: since.size } };
   }
   return {
     id,
     source,
-    path: [],
+    path,
     ops,
     values,
     sinceValues: { bytes: 0, size: JSON.stringify(values).length },

@@ -1,4 +1,4 @@
-import type { Checkpointer, Loaded, RunRecord, ThreadRef } from "../checkpoint/checkpointer.js";
+import type { Checkpointer, Loaded, RunRecord, TaskRecord, ThreadRef } from "../checkpoint/checkpointer.js";
 import type { GraphDefinition, Logger, Message } from "../engine/index.js";
 import type { Live } from "../events/index.js";
 import type { OnceStore } from "./once-store.js";
@@ -24,6 +24,8 @@ export interface ExecuteDeps {
   readonly checkpointer: Checkpointer;
   readonly live: Live;
   readonly once: OnceStore;
+  /** What was stored of its tasks before it was claimed. */
+  readonly records: readonly TaskRecord[];
   readonly log: Logger;
   readonly options: RuntimeOptions;
   /** Asked between steps: whether this process is shutting down. */

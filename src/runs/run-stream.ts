@@ -172,7 +172,8 @@ export function toStored(event: RunEvent): StoredEvent {
 }
 
 function slim(event: RunEvent): JsonObject {
-  if (event.eventType === "message") return { id: event.data.message.id };
+  // What a nested graph's node said has no row until its graph has ended.
+  if (event.eventType === "message" && event.path.length <= 1) return { id: event.data.message.id };
   if (event.eventType === "decision") return { interruptId: event.data.interrupt.id };
   if (event.eventType === "start") {
     const { messages: _messages, ...input } = event.data.input;

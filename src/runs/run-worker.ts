@@ -6,7 +6,7 @@
  * W3. A run that it has claimed is executing here or waits here for a free place.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Checkpointer, Claim, Owned, ThreadRef, WorkerInfo } from "../checkpoint/checkpointer.js";
+import type { Checkpointer, Claim, Owned, TaskRecord, ThreadRef, WorkerInfo } from "../checkpoint/checkpointer.js";
 import type { GraphDefinition, Logger, RunResult } from "../engine/index.js";
 import type { Live } from "../events/index.js";
 import { executeRun } from "./execute-run.js";
@@ -86,7 +86,7 @@ export class RunWorker {
   }
 
   /** Executes a run that this worker owns. Its control ends with it. */
-  execute(job: RunJob, def: GraphDefinition, control: RunControl, records: RunRecords = []): void {
+  execute(job: RunJob, def: GraphDefinition, control: RunControl, records: readonly TaskRecord[] = []): void {
     control.claimed = true;
     const run = async (): Promise<RunResult | null> => {
       const placed = await this.#place(control.cut);
@@ -113,6 +113,7 @@ export class RunWorker {
           checkpointer,
           live,
           once,
+          records,
           log,
           options,
           draining: () => this.#draining,
@@ -248,5 +249,3 @@ export class RunWorker {
     else next();
   }
 }
-
-type RunRecords = ConstructorParameters<typeof OnceStore>[1];

@@ -10,12 +10,13 @@ import type {
 } from "../checkpoint/checkpointer.js";
 import { HoldpointError, invalid, notFound } from "../errors.js";
 import {
-  addMessages,
+  eachTask,
   emptySnapshot,
   executionMeta,
   MOVES,
-  patchValues,
-  rejudge,
+  opsBetween,
+  patchThread,
+  placeOf,
   type ExecutionMeta,
   type GraphDefinition,
   type Interrupt,
@@ -34,7 +35,7 @@ import { isoNow, newId } from "./ids.js";
 import { checkInput, checkMetadata, type InputRequest } from "./request-input.js";
 import { checkpointOf } from "./run-draft.js";
 import { patchEvents } from "./between-runs.js";
-import { busy, noThread } from "./refusals.js";
+import { busy, mismatch, noThread } from "./refusals.js";
 import type { RunReader } from "./run-reader.js";
 import { placeEvents, toStored } from "./run-stream.js";
 import { threadKey } from "./thread-key.js";
@@ -167,19 +168,19 @@ export class ThreadService {
     return view(ref, record.checkpointId, record.status, snapshot, {
       ...record,
       currentNode,
-      interruptReason: null,
       interrupts: [],
     });
   }
 
   /** Patches fields past their reducers and adds messages. Throws `thread_busy`, and 422 for what the state refuses. */
-  async patch(ref: ThreadRef, input: InputRequest): Promise<StateView> {
+  async patch(ref: ThreadRef, input: InputRequest, graph?: GraphDefinition): Promise<StateView> {
     for (;;) {
       const loaded = await this.#deps.checkpointer.load(ref);
       if (loaded.head === null) throw noThread(ref);
       const { head } = loaded;
       if (!MOVES[head.status].edit) throw busy(head);
-      const def = this.#deps.graphs.choose(undefined, head.graph);
+      const def = this.#deps.graphs.choose(graph, head.graph);
+      if (head.graph !== null && head.graph !== def.name) throw mismatch(head, def);
       const from = this.#withDefaults(head, loaded.snapshot);
       const { messages, fields } = checkInput(
         def,
@@ -188,14 +189,12 @@ export class ThreadService {
         "state",
         "patch",
       );
-      const { values } = patchValues(from.values, fields);
-      const { ops } = patchValues(loaded.snapshot.values, values);
-      const { context, placed } = addMessages(from.messages, messages);
-      const position = rejudge(from.position, {}, ops.length > 0);
-      const snapshot: Snapshot = { ...from, values, messages: context, position };
+      const patched = patchThread(def, from, fields, messages);
+      const { snapshot } = patched;
       const retext = await this.#retext(def, snapshot, loaded.interrupts);
-      const change = { snapshot, ops, messages: placed };
-      const checkpoint = checkpointOf("patch", ops, values, loaded.sinceValues);
+      // A thread that never ran gets its defaults with its first patch.
+      const change = { ...patched, ops: opsBetween(loaded.snapshot.values, snapshot.values) };
+      const checkpoint = checkpointOf("patch", change.ops, snapshot.values, loaded.sinceValues);
       const drafts = patchEvents(change, head.step).map((draft) =>
         typeof draft === "function" ? draft(checkpoint.id) : draft,
       );
@@ -209,10 +208,10 @@ export class ThreadService {
         limit: seq,
         runId: null,
         head: { ...head, graph: head.graph ?? def.name },
-        position,
+        position: snapshot.position,
         checkpoint,
         events: events.map(toStored),
-        messages: placed,
+        messages: change.messages,
         open: [],
         decide: [],
         retext,
@@ -270,16 +269,16 @@ export class ThreadService {
       ({ status, kind }) => status === "open" && (kind === "before" || kind === "after"),
     );
     const texts = open.map(async ({ id, taskId }) => {
-      const task = snapshot.position.tasks.find((each) => each.id === taskId);
-      if (task === undefined) return [];
+      const place = placeOf(def, snapshot, taskId);
+      if (place === null) return [];
       try {
-        const ask = await judgeHold(def, snapshot, task);
+        const ask = await judgeHold(place, snapshot);
         return ask === null ? [] : [{ id, message: ask.message, data: ask.data }];
       } catch (error) {
         throw invalid([
           {
             path: "state",
-            message: `the hold point at ${task.node} cannot say what it asks with this state: ${errorText(error)}`,
+            message: `the hold point at ${place.task.node} cannot say what it asks with this state: ${errorText(error)}`,
           },
         ]);
       }
@@ -313,7 +312,6 @@ function view(
   of: {
     currentNode: string | null;
     nextNodes: readonly string[];
-    interruptReason: string | null;
     interrupts: readonly Interrupt[];
     seq: number;
   },
@@ -334,7 +332,7 @@ function view(
       interruptData: first?.data ?? null,
     }),
     nextNodes: of.nextNodes,
-    pending: [],
+    pending: [...eachTask(snapshot.position.tasks)].flatMap(({ stage, node }) => (stage === "done" ? [node] : [])),
     interrupts: of.interrupts,
     seq: of.seq,
   };

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { applyOps, type Interrupt, type Message, type Snapshot } from "../../engine/index.js";
+import { applyOps, taskIds, type Interrupt, type Message, type Snapshot } from "../../engine/index.js";
 import {
   decodeCursor,
   encodeCursor,
@@ -49,7 +49,7 @@ export class InMemoryCheckpointer implements Checkpointer {
   async load(ref: ThreadRef): ReturnType<Checkpointer["load"]> {
     const thread = this.#threads.get(keyOf(ref));
     if (thread === undefined) return { head: null, seq: this.#tombstones.get(keyOf(ref))?.seq ?? 0 };
-    const tasks = new Set(thread.position.tasks.map((task) => task.id));
+    const tasks = new Set(taskIds(thread.position));
     return {
       head: thread.head,
       snapshot: {
@@ -119,7 +119,10 @@ export class InMemoryCheckpointer implements Checkpointer {
     const thread = this.#threads.get(keyOf(ref));
     if (thread?.head.epoch !== epoch) return false;
     const key = JSON.stringify([record.taskId, record.key]);
-    if (!thread.records.has(key)) thread.records.set(key, record);
+    if (thread.records.has(key)) return true;
+    thread.records.set(key, record);
+    // A resume that was decided without this record must look again.
+    if (thread.head.status !== "running") thread.head = { ...thread.head, seq: thread.head.seq + 1, limit: thread.head.limit + 1 };
     return true;
   }
 

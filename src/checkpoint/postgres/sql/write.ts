@@ -1,4 +1,4 @@
-import type { Interrupt } from "../../../engine/index.js";
+import { taskIds, type Interrupt } from "../../../engine/index.js";
 import type { StopRequest, Write, Written } from "../../checkpointer.js";
 import type { Database } from "../database.js";
 import type { InterruptBody } from "../rows.js";
@@ -58,7 +58,7 @@ function asJson(given: Write): Record<string, unknown> {
     ...(create === undefined ? {} : { create: { metadata: text(create.metadata) } }),
     ...(position === undefined
       ? {}
-      : { position: text(position), tasks: position.tasks.map(({ id }) => text(id)) }),
+      : { position: text(position), tasks: taskIds(position).map((id) => text(id)) }),
     ...(checkpoint === undefined
       ? {}
       : {

@@ -1,0 +1,122 @@
+/** Where tasks stand: in the thread's own graph, or inside a nested one that runs as a task of it. */
+import { addMessages } from "./state-change.js";
+import type { GraphDefinition } from "./definition.js";
+import type { Message } from "./message.js";
+import { bornIn, type Birth, type HoldNames, type Inner, type Position, type Snapshot, type Task, type Values } from "./snapshot.js";
+
+/** One graph at work: the root's, or an instance of a nested one. */
+export interface Scope {
+  readonly def: GraphDefinition;
+  readonly values: Values;
+  /** The messages as its nodes see them. */
+  readonly messages: readonly Message[];
+  readonly tasks: readonly Task[];
+  /** The task that it runs in, and the scope of that; null at the root. */
+  readonly owner: { readonly task: Task; readonly scope: Scope } | null;
+}
+
+/** A task and where it stands. */
+export interface Place {
+  readonly scope: Scope;
+  readonly task: Task;
+}
+
+export function rootScope(def: GraphDefinition, { values, messages, position }: Snapshot): Scope {
+  return { def, values, messages, tasks: position.tasks, owner: null };
+}
+
+/** The scope inside a task; null where its node is no graph, or has not begun. */
+export function scopeIn(scope: Scope, task: Task): Scope | null {
+  const spec = scope.def.nodes.get(task.node);
+  const { inner } = task;
+  if (inner === undefined || spec?.kind !== "graph") return null;
+  const around = inner.apart ?? scope.messages;
+  return {
+    def: spec.graph,
+    values: inner.values,
+    messages: inner.messages.length === 0 ? around : addMessages(around, inner.messages).context,
+    tasks: inner.tasks,
+    owner: { task, scope },
+  };
+}
+
+/** Every scope, each before those inside it, in the order of their tasks. */
+export function* scopesOf(def: GraphDefinition, snapshot: Snapshot): Generator<Scope> {
+  yield* within(rootScope(def, snapshot));
+}
+
+function* within(scope: Scope): Generator<Scope> {
+  yield scope;
+  for (const task of scope.tasks) {
+    const inside = task.inner === undefined ? null : scopeIn(scope, task);
+    if (inside !== null) yield* within(inside);
+  }
+}
+
+/** The scope of this owner's nested graph, or the root's for null. */
+export function scopeOf(def: GraphDefinition, snapshot: Snapshot, owner: string | null): Scope {
+  if (owner === null) return rootScope(def, snapshot);
+  for (const scope of scopesOf(def, snapshot)) if (scope.owner?.task.id === owner) return scope;
+  throw new Error(`no nested graph runs in task ${owner}`);
+}
+
+export function placeOf(def: GraphDefinition, snapshot: Snapshot, taskId: string): Place | null {
+  for (const scope of scopesOf(def, snapshot)) {
+    const task = scope.tasks.find(({ id }) => id === taskId);
+    if (task !== undefined) return { scope, task };
+  }
+  return null;
+}
+
+/** Whether a run's own hold points name a node: names are of the thread's graph, "*" is every node at every depth. */
+export const heldByRun = (scope: Scope, names: HoldNames, node: string): boolean =>
+  names === "*" || (scope.owner === null && names.includes(node));
+
+export const ownerId = (scope: Scope): string | null => scope.owner?.task.id ?? null;
+
+/** What new tasks of a scope are made under. */
+export const birthIn = (scope: Scope, runId: string): Birth => scope.owner?.task ?? bornIn(runId);
+
+/** Every task of a position, each before those inside it. */
+export function* eachTask(tasks: readonly Task[]): Generator<Task> {
+  for (const task of tasks) {
+    yield task;
+    if (task.inner !== undefined) yield* eachTask(task.inner.tasks);
+  }
+}
+
+/** The tasks that do the work: nested graphs are their inner tasks, once they have begun. */
+export function* leavesOf(tasks: readonly Task[]): Generator<Task> {
+  for (const task of tasks) {
+    if (task.inner !== undefined && task.inner.tasks.length > 0) yield* leavesOf(task.inner.tasks);
+    else yield task;
+  }
+}
+
+/** Ids of all tasks of a position: what storage reads interrupts and records by. */
+export const taskIds = (position: Position): string[] => [...eachTask(position.tasks)].map(({ id }) => id);
+
+/** The tasks with the one of this id changed, at any depth. */
+export function changeTask(tasks: readonly Task[], id: string, change: (task: Task) => Task): readonly Task[] {
+  return tasks.map((task) => {
+    if (task.id === id) return change(task);
+    if (task.inner === undefined || !id.startsWith(`${task.id}/`)) return task;
+    return { ...task, inner: { ...task.inner, tasks: changeTask(task.inner.tasks, id, change) } };
+  });
+}
+
+export function withTask(snapshot: Snapshot, task: Task): Snapshot {
+  return withTasks(snapshot, changeTask(snapshot.position.tasks, task.id, () => task));
+}
+
+export function withTasks(snapshot: Snapshot, tasks: readonly Task[]): Snapshot {
+  return { ...snapshot, position: { ...snapshot.position, tasks } };
+}
+
+/** The snapshot with what is inside an owner's task changed. */
+export function withInner(snapshot: Snapshot, owner: string, change: (inner: Inner) => Inner): Snapshot {
+  const tasks = changeTask(snapshot.position.tasks, owner, (task) =>
+    task.inner === undefined ? task : { ...task, inner: change(task.inner) },
+  );
+  return withTasks(snapshot, tasks);
+}

@@ -1,0 +1,53 @@
+/**
+ * What is stored of tasks while they run: `once` results, and outcomes of tasks whose step still waits for others, so that
+ * a crash repeats only what was in flight.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Checkpointer, TaskRecord, ThreadRef } from "../checkpoint/checkpointer.js";
+import { HoldpointError } from "../errors.js";
+import type { Task } from "../engine/index.js";
+import type { Json } from "../lib/json.js";
+import type { TaskOutcome } from "./run-task.js";
+
+/** Keys of outcomes begin with what no key of a `once` may. */
+const OUTCOME = "\u0000outcome:";
+export const isOnceKey = (key: string): boolean => !key.startsWith("\u0000");
+
+/** An outcome belongs to the attempts before it: a later attempt of the task does not find it. */
+const outcomeKey = (attemptsBefore: number): string => `${OUTCOME}${attemptsBefore}`;
+
+export interface RecordDeps {
+  readonly checkpointer: Checkpointer;
+  readonly ref: ThreadRef;
+  readonly epoch: number;
+}
+
+/** Stores a record, however long the database is away; false = another process has the run. */
+export async function storeRecord(
+  { checkpointer, ref, epoch }: RecordDeps,
+  record: TaskRecord,
+): Promise<boolean> {
+  for (let waitMs = 100; ; waitMs = Math.min(waitMs * 2, 5000)) {
+    try {
+      return await checkpointer.record(ref, epoch, record);
+    } catch (error) {
+      if (!(error instanceof HoldpointError) || error.code !== "database_unavailable") throw error;
+      await sleep(waitMs, undefined, { ref: false });
+    }
+  }
+}
+
+/** Stores what a task came to; false = another process has the run. What nobody knows the outcome of is not stored. */
+export async function storeOutcome(deps: RecordDeps, task: Task, outcome: TaskOutcome): Promise<boolean> {
+  if (outcome.kind === "abandoned" || outcome.kind === "timeout") return true;
+  const { task: _task, ...rest } = outcome;
+  const value = { ...rest, ...(outcome.kind === "failed" ? { cause: null } : {}) } as unknown as Json;
+  return storeRecord(deps, { taskId: task.id, key: outcomeKey(task.attempts), value });
+}
+
+/** What an earlier process stored of this task's attempt. */
+export function storedOutcome(records: readonly TaskRecord[], task: Task): TaskOutcome | undefined {
+  const key = outcomeKey(task.attempts);
+  const found = records.find((record) => record.taskId === task.id && record.key === key);
+  return found === undefined ? undefined : ({ ...(found.value as object), task } as TaskOutcome);
+}
