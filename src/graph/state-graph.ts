@@ -145,6 +145,7 @@ export class StateGraph<S extends StateSchema = EmptySchema, N extends string = 
       ...this.#faults,
       ...misspelt,
       ...faults,
+      ...fields,
       ...before.faults,
       ...after.faults,
       ...checkGraph(parts),
