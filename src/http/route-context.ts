@@ -68,13 +68,23 @@ export function runConfig(config: ConfigBody | undefined) {
   };
 }
 
+const REFUSALS = {
+  400: "The body is not JSON, or the cursor is not one of this server",
+  403: "The origin or the host name is not allowed",
+  404: "There is no such thing",
+  409: "The thread, or the interrupt, is not in a condition for it",
+  413: "The body is too large",
+  422: "The request does not fit",
+  503: "The database does not answer, or the server is shutting down",
+} as const;
+
 /** The problems that a route may answer with, for its description. Any route may refuse a foreign origin or host. */
-export function problems(...statuses: number[]): Record<number, unknown> {
+export function problems(...statuses: (keyof typeof REFUSALS)[]): Record<number, unknown> {
   return Object.fromEntries(
-    [403, ...statuses].map((status) => [
+    ([403, ...statuses] as const).map((status) => [
       status,
       {
-        description: "Problem details (RFC 9457)",
+        description: `${REFUSALS[status]}. Problem details (RFC 9457) with a \`code\``,
         content: { "application/problem+json": { schema: problemModel } },
       },
     ]),

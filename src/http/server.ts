@@ -1,15 +1,11 @@
 import cors from "@fastify/cors";
 import swagger from "@fastify/swagger";
 import Fastify, { LogController, type FastifyBaseLogger } from "fastify";
-import {
-  jsonSchemaTransform,
-  jsonSchemaTransformObject,
-  validatorCompiler,
-  type ZodTypeProvider,
-} from "fastify-type-provider-zod";
+import { validatorCompiler, type ZodTypeProvider } from "fastify-type-provider-zod";
 import { stringify } from "yaml";
 import { HoldpointError } from "../errors.js";
 import type { Runtime } from "../runs/index.js";
+import { description } from "./description.js";
 import { registerGuard } from "./guard.js";
 import { registerJsonBody } from "./json-body.js";
 import { registerProblems, sendProblem } from "./problem.js";
@@ -70,34 +66,19 @@ export async function buildServer(
     methods: ["GET", "HEAD", "POST", "PATCH", "DELETE"],
     exposedHeaders: ["Location", "Content-Location", "Retry-After"],
   });
-  await app.register(swagger, {
-    openapi: {
-      openapi: "3.1.0",
-      info: {
-        title: "Holdpoint",
-        version: options.version,
-        description:
-          "Runs agent graphs, holds them where a person must sign off, and goes on exactly where they stopped.",
-        license: { name: "MIT", identifier: "MIT" },
-      },
-      servers: [{ url: "/" }],
-      tags: ["runs", "decisions", "streams", "threads", "graphs", "service"].map((name) => ({ name })),
-    },
-    transform: jsonSchemaTransform,
-    transformObject: jsonSchemaTransformObject,
-  });
+  await app.register(swagger, description(options.version));
 
   const context: RouteContext = {
     runtime,
     sse: { heartbeatMs: options.sseHeartbeatMs, retryMs: options.sseRetryMs, stallMs: STALL_MS },
   };
-  let description: string | null = null;
+  let openapi: string | null = null;
   runRoutes(app, context);
   streamRoutes(app, context);
   threadRoutes(app, context);
   interruptRoutes(app, context);
   graphRoutes(app, context);
-  serviceRoutes(app, context, () => (description ??= openapiOf(app)));
+  serviceRoutes(app, context, () => (openapi ??= openapiOf(app)));
   await app.ready();
   return app;
 }

@@ -45,6 +45,7 @@ export function runRoutes(app: App, { runtime, sse }: RouteContext): void {
     {
       config: { permission: "run" },
       schema: {
+        operationId: "startRun",
         summary: "Start a run and wait for it",
         tags: ["runs"],
         params: threadParams,
@@ -61,6 +62,7 @@ export function runRoutes(app: App, { runtime, sse }: RouteContext): void {
     {
       config: { permission: "run" },
       schema: {
+        operationId: "streamRun",
         summary: "Start a run and stream it",
         tags: ["runs"],
         params: threadParams,
@@ -77,11 +79,12 @@ export function runRoutes(app: App, { runtime, sse }: RouteContext): void {
     {
       config: { permission: "decide" },
       schema: {
+        operationId: "resumeThread",
         summary: "Answer interrupts, or continue a stopped or failed thread",
         tags: ["decisions"],
         params: threadParams,
         body: resumeBody,
-        response: { 200: resultOrStream, 202: result, ...problems(400, 404, 409, 410, 413, 422, 503) },
+        response: { 200: resultOrStream, 202: result, ...problems(400, 404, 409, 413, 422, 503) },
       },
     },
     async (request, reply) => {
@@ -95,11 +98,12 @@ export function runRoutes(app: App, { runtime, sse }: RouteContext): void {
     {
       config: { permission: "decide" },
       schema: {
+        operationId: "decideInterrupt",
         summary: "Answer one interrupt by its id",
         tags: ["decisions"],
         params: interruptParams,
         body: decisionBody,
-        response: { 200: resultOrStream, 202: result, ...problems(400, 404, 409, 410, 413, 422, 503) },
+        response: { 200: resultOrStream, 202: result, ...problems(400, 404, 409, 413, 422, 503) },
       },
     },
     async (request, reply) => {
@@ -116,6 +120,7 @@ export function runRoutes(app: App, { runtime, sse }: RouteContext): void {
     {
       config: { permission: "control" },
       schema: {
+        operationId: "stopThread",
         summary: "End the current run",
         tags: ["runs"],
         params: threadParams,

@@ -15,6 +15,7 @@ export function serviceRoutes(app: App, { runtime }: RouteContext, openapi: () =
     {
       config: { permission: "public" },
       schema: {
+        operationId: "getLinks",
         summary: "Where to go from here",
         tags: ["service"],
         response: {
@@ -49,6 +50,7 @@ export function serviceRoutes(app: App, { runtime }: RouteContext, openapi: () =
     {
       config: { permission: "public" },
       schema: {
+        operationId: "getLiveness",
         summary: "Liveness",
         tags: ["service"],
         response: { 200: json("It lives", status), ...problems() },
@@ -62,6 +64,7 @@ export function serviceRoutes(app: App, { runtime }: RouteContext, openapi: () =
     {
       config: { permission: "public" },
       schema: {
+        operationId: "getReadiness",
         summary: "Readiness",
         tags: ["service"],
         response: { 200: json("It can work", ready), ...problems(503) },
@@ -78,6 +81,7 @@ export function serviceRoutes(app: App, { runtime }: RouteContext, openapi: () =
     {
       config: { permission: "public" },
       schema: {
+        operationId: "getDescription",
         summary: "This description",
         tags: ["service"],
         response: {

@@ -13,6 +13,7 @@ export function streamRoutes(app: App, { runtime, sse }: RouteContext): void {
     {
       config: { permission: "read" },
       schema: {
+        operationId: "attachToStream",
         summary: "Attach to the thread's stream; a browser's EventSource works",
         tags: ["streams"],
         params: threadParams,

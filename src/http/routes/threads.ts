@@ -29,6 +29,7 @@ export function threadRoutes(app: App, { runtime }: RouteContext): void {
     {
       config: { permission: "run" },
       schema: {
+        operationId: "createThread",
         summary: "Create a thread",
         tags: ["threads"],
         body: threadBody,
@@ -48,6 +49,7 @@ export function threadRoutes(app: App, { runtime }: RouteContext): void {
     {
       config: { permission: "read" },
       schema: {
+        operationId: "listThreads",
         summary: "List threads, newest first",
         tags: ["threads"],
         querystring: threadsQuery,
@@ -72,6 +74,7 @@ export function threadRoutes(app: App, { runtime }: RouteContext): void {
     {
       config: { permission: "read" },
       schema: {
+        operationId: "getThread",
         summary: "One thread, with its open interrupts",
         tags: ["threads"],
         params: threadParams,
@@ -86,6 +89,7 @@ export function threadRoutes(app: App, { runtime }: RouteContext): void {
     {
       config: { permission: "control" },
       schema: {
+        operationId: "deleteThread",
         summary: "Delete a thread; the record of its decisions stays",
         tags: ["threads"],
         params: threadParams,
@@ -103,6 +107,7 @@ export function threadRoutes(app: App, { runtime }: RouteContext): void {
     {
       config: { permission: "read" },
       schema: {
+        operationId: "getState",
         summary: "The state, now or at a checkpoint",
         tags: ["threads"],
         params: threadParams,
@@ -119,6 +124,7 @@ export function threadRoutes(app: App, { runtime }: RouteContext): void {
     {
       config: { permission: "control" },
       schema: {
+        operationId: "patchState",
         summary: "Patch the state while no run is active",
         tags: ["threads"],
         params: threadParams,
@@ -142,6 +148,7 @@ export function threadRoutes(app: App, { runtime }: RouteContext): void {
     {
       config: { permission: "read" },
       schema: {
+        operationId: "listMessages",
         summary: "The messages, oldest first",
         tags: ["threads"],
         params: threadParams,
@@ -160,6 +167,7 @@ export function threadRoutes(app: App, { runtime }: RouteContext): void {
     {
       config: { permission: "read" },
       schema: {
+        operationId: "listRuns",
         summary: "The runs, newest first",
         tags: ["threads"],
         params: threadParams,
@@ -178,6 +186,7 @@ export function threadRoutes(app: App, { runtime }: RouteContext): void {
     {
       config: { permission: "read" },
       schema: {
+        operationId: "getRun",
         summary: "One run",
         tags: ["threads"],
         params: runParams,
