@@ -6,6 +6,7 @@ import type {
   RawServerDefault,
 } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
+import type { z } from "zod";
 import { HoldpointError } from "../errors.js";
 import { THREAD_ID } from "../graph/index.js";
 import type { Runtime, ThreadRef } from "../runs/index.js";
@@ -67,6 +68,12 @@ export function runConfig(config: ConfigBody | undefined) {
     metadata: config?.metadata,
   };
 }
+
+/** An answer as JSON, for a route's description. */
+export const json = <T extends z.ZodType>(description: string, schema: T) => ({
+  description,
+  content: { "application/json": { schema } },
+});
 
 /** The problems that a route may answer with, for its description. Any route may refuse a foreign origin or host. */
 export function problems(...statuses: number[]): Record<number, unknown> {
