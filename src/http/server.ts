@@ -10,7 +10,7 @@ import {
 import { stringify } from "yaml";
 import { HoldpointError } from "../errors.js";
 import type { Runtime } from "../runs/index.js";
-import { registerGuard } from "./guard.js";
+import { callerRefusal, registerGuard } from "./guard.js";
 import { registerJsonBody } from "./json-body.js";
 import { registerProblems, sendProblem } from "./problem.js";
 import type { App, RouteContext } from "./route-context.js";
@@ -46,11 +46,12 @@ export async function buildServer(
     // Open streams would keep a closing server alive for ever.
     forceCloseConnections: true,
     routerOptions: { maxParamLength: 100_000 },
-    // A path that cannot be decoded never reaches a route.
+    // A path that cannot be decoded reaches neither a route nor a hook, so the guard is asked here.
     frameworkErrors: (_error, request, reply) => {
-      const [, kind, id = ""] = request.url.split("/");
-      const code = kind === "threads" && !isDecodable(id) ? "invalid_thread_id" : "not_found";
-      void sendProblem(reply, new HoldpointError(code, "the path is not percent-encoded UTF-8"));
+      void sendProblem(
+        reply,
+        callerRefusal(request.headers, options.corsOrigins) ?? undecodable(request.url),
+      );
     },
   }).withTypeProvider<ZodTypeProvider>();
 
@@ -70,22 +71,7 @@ export async function buildServer(
     methods: ["GET", "HEAD", "POST", "PATCH", "DELETE"],
     exposedHeaders: ["Location", "Content-Location", "Retry-After"],
   });
-  await app.register(swagger, {
-    openapi: {
-      openapi: "3.1.0",
-      info: {
-        title: "Holdpoint",
-        version: options.version,
-        description:
-          "Runs agent graphs, holds them where a person must sign off, and goes on exactly where they stopped.",
-        license: { name: "MIT", identifier: "MIT" },
-      },
-      servers: [{ url: "/" }],
-      tags: ["runs", "decisions", "streams", "threads", "graphs", "service"].map((name) => ({ name })),
-    },
-    transform: jsonSchemaTransform,
-    transformObject: jsonSchemaTransformObject,
-  });
+  await registerDescription(app, options.version);
 
   const context: RouteContext = {
     runtime,
@@ -100,6 +86,32 @@ export async function buildServer(
   serviceRoutes(app, context, () => (description ??= openapiOf(app)));
   await app.ready();
   return app;
+}
+
+/** What `/openapi.yaml` is made from; it must be there before the routes are. */
+async function registerDescription(app: App, version: string): Promise<void> {
+  await app.register(swagger, {
+    openapi: {
+      openapi: "3.1.0",
+      info: {
+        title: "Holdpoint",
+        version,
+        description:
+          "Runs agent graphs, holds them where a person must sign off, and goes on exactly where they stopped.",
+        license: { name: "MIT", identifier: "MIT" },
+      },
+      servers: [{ url: "/" }],
+      tags: ["runs", "decisions", "streams", "threads", "graphs", "service"].map((name) => ({ name })),
+    },
+    transform: jsonSchemaTransform,
+    transformObject: jsonSchemaTransformObject,
+  });
+}
+
+function undecodable(url: string): HoldpointError {
+  const [, kind, id = ""] = url.split("/");
+  const code = kind === "threads" && !isDecodable(id) ? "invalid_thread_id" : "not_found";
+  return new HoldpointError(code, "the path is not percent-encoded UTF-8");
 }
 
 function isDecodable(text: string): boolean {

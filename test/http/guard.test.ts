@@ -53,7 +53,7 @@ function raw(method: string, path: string, headers: Record<string, string>, body
 }
 const own = (): string => new URL(server.url).host;
 
-const CHANGING: [string, string][] = [
+const ROUTES: [string, string][] = [
   ["POST", "/threads/:id/run"],
   ["POST", "/threads/:id/stream"],
   ["POST", "/threads"],
@@ -62,10 +62,13 @@ const CHANGING: [string, string][] = [
   ["GET", "/healthz"],
   ["GET", "/openapi.yaml"],
   ["GET", "/nothing"],
+  ["GET", "/threads/%E0%A4%A/state"],
+  ["POST", "/threads/%/run"],
+  ["GET", "/%ff"],
 ];
 
 describe("a page of another origin", () => {
-  it.each(CHANGING)("is refused by %s %s before anything is read", async (method, path) => {
+  it.each(ROUTES)("is refused by %s %s before anything is read", async (method, path) => {
     const thread = unique("t");
     for (const origin of ["https://evil.example", "null", `${CONSOLE}.evil.example`, "http://localhost:1"]) {
       const answer = await raw(
@@ -150,7 +153,7 @@ describe("a Host", () => {
     "of %j is refused before anything is read",
     async (host) => {
       const thread = unique("t");
-      for (const [method, path] of CHANGING) {
+      for (const [method, path] of ROUTES) {
         const answer = await raw(method, path.replace(":id", thread), { Host: host }, "");
         expect(answer).toMatchObject({ status: 403, body: { code: "host_not_allowed" } });
       }
