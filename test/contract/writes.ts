@@ -39,7 +39,7 @@ import {
 export * from "./parts.js";
 
 /** How many numbers for live events a write of a run reserves. */
-export const BLOCK = 16;
+const BLOCK = 16;
 
 /** Owns the runs of tests that are not about workers. */
 export const WORKER = `worker-${newId()}`;

@@ -1,26 +1,19 @@
 /** Several open interrupts, interrupts that must be named, and graphs that changed under a pause. */
 import { END, START, StateGraph } from "holdpoint";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import {
   expectJson,
   expectProblem,
+  onEveryStorage,
   serve,
-  STORAGES,
   unique,
   type Body,
   type Reply,
-  type TestServer,
 } from "../support/http-server.js";
 import { names, openStream } from "../support/sse.js";
 import { refund, single } from "./graphs.js";
 
-describe.each(STORAGES)("several open interrupts on %s", (_name, make) => {
-  let server: TestServer;
-  beforeAll(async () => {
-    server = await serve({}, { checkpointer: await make() });
-  });
-  afterAll(() => server.close());
-
+onEveryStorage("several open interrupts", (server) => {
   /** A node that asks two people at once. */
   async function twoAsked() {
     const done: string[] = [];

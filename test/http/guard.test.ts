@@ -1,23 +1,19 @@
 /** Who may call at all. Spoken over raw sockets, since clients will not send a foreign Host or Origin. */
 import { request, type IncomingHttpHeaders } from "node:http";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { serve, unique, type Body, type TestServer } from "../support/http-server.js";
+import { beforeEach, describe, expect, it } from "vitest";
+import { served, unique, type Body } from "../support/http-server.js";
 import { single } from "./graphs.js";
 
 const CONSOLE = "https://console.example";
-let server: TestServer;
 let worked = 0;
-beforeAll(async () => {
-  server = await serve(
-    {
-      only: single(() => {
-        worked++;
-      }),
-    },
-    { http: { corsOrigins: [CONSOLE] } },
-  );
-});
-afterAll(() => server.close());
+const server = served(
+  {
+    only: single(() => {
+      worked++;
+    }),
+  },
+  () => ({ http: { corsOrigins: [CONSOLE] } }),
+);
 beforeEach(() => {
   worked = 0;
 });

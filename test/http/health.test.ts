@@ -1,14 +1,10 @@
 import { InMemoryCheckpointer } from "holdpoint";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { expectProblem, serve, STORAGES, type TestServer } from "../support/http-server.js";
+import { describe, expect, it } from "vitest";
+import { expectProblem, serve, served, STORAGES } from "../support/http-server.js";
 import { refund } from "./graphs.js";
 
 describe("a server that works", () => {
-  let server: TestServer;
-  beforeAll(async () => {
-    server = await serve({ refunds: refund() });
-  });
-  afterAll(() => server.close());
+  const server = served({ refunds: refund() });
 
   it("says that it lives", async () => {
     const answer = await server.get("/healthz");

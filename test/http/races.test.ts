@@ -1,22 +1,8 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import {
-  expectJson,
-  expectProblem,
-  serve,
-  STORAGES,
-  unique,
-  type Reply,
-  type TestServer,
-} from "../support/http-server.js";
+import { expect, it } from "vitest";
+import { expectJson, expectProblem, onEveryStorage, unique, type Reply } from "../support/http-server.js";
 import { refund } from "./graphs.js";
 
-describe.each(STORAGES)("fifty people who answer at once, on %s", (_name, make) => {
-  let server: TestServer;
-  beforeAll(async () => {
-    server = await serve({}, { checkpointer: await make() });
-  });
-  afterAll(() => server.close());
-
+onEveryStorage("fifty people who answer at once", (server) => {
   async function held() {
     const paid: number[] = [];
     const graph = server.add(refund((amount) => paid.push(amount)));

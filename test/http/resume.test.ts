@@ -1,25 +1,17 @@
 import { InterruptDenied } from "holdpoint";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { z } from "zod";
 import {
   expectJson,
   expectList,
   expectProblem,
-  serve,
-  STORAGES,
+  onEveryStorage,
   unique,
   type Reply,
-  type TestServer,
 } from "../support/http-server.js";
 import { refund, single } from "./graphs.js";
 
-describe.each(STORAGES)("a held refund on %s", (_name, make) => {
-  let server: TestServer;
-  beforeAll(async () => {
-    server = await serve({}, { checkpointer: await make() });
-  });
-  afterAll(() => server.close());
-
+onEveryStorage("a held refund", (server) => {
   /** A refund that waits for a person. */
   async function held(input: object = { order: "1042", amount: 129.9 }) {
     const paid: number[] = [];

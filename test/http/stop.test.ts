@@ -1,11 +1,11 @@
-import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { END, START, StateGraph } from "holdpoint";
 import { z } from "zod";
 import {
   expectJson,
   expectProblem,
+  onEveryStorage,
   serve,
-  STORAGES,
   unique,
   type TestServer,
 } from "../support/http-server.js";
@@ -27,13 +27,7 @@ function stopAccepted({ runtime }: TestServer): Promise<void> {
   return accepted.opened;
 }
 
-describe.each(STORAGES)("a stop on %s", (_name, make) => {
-  let server: TestServer;
-  beforeAll(async () => {
-    server = await serve({}, { checkpointer: await make() });
-  });
-  afterAll(() => server.close());
-
+onEveryStorage("a stop", (server) => {
   /** FIRST sets 1; DEAF never looks at its signal and waits for `held` on its first visit. */
   function deaf() {
     const [began, held, late] = [latch(), latch(), latch()];
