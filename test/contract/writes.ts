@@ -288,7 +288,7 @@ function between(head: ThreadHead, drafts: readonly EventOf[]): Write {
     at: tick(),
     seq,
     limit: seq,
-    runId: head.runId,
+    runId: null,
     head: { graph, status, step, currentNode, nextNodes, interruptReason },
     events,
   };

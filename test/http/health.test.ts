@@ -22,7 +22,9 @@ describe("a server that works", () => {
     const answer = await server.get("/");
     expect(answer.status).toBe(200);
     expect(answer.body).toMatchObject({ name: "holdpoint", graphs: ["refunds"] });
-    for (const link of Object.values(answer.body.links as Record<string, string>)) {
+    const links = Object.values(answer.body.links as Record<string, string>);
+    expect(links).toHaveLength(6);
+    for (const link of links) {
       expect((await server.get(link)).status, link).toBe(200);
     }
   });
