@@ -59,6 +59,14 @@ onEveryStorage("fifty people who answer at once", (server) => {
     expect((await server.get(`/threads/${thread}/runs`)).body.items).toHaveLength(2);
   });
 
+  it("who all say the same without its id: one is taken, 49 conflict", async () => {
+    const { paid, thread } = await held();
+    const replies = await fifty(() => server.post(`/threads/${thread}/resume`, { decision: "approve" }));
+    expect(replies.filter(({ status }) => status === 200)).toHaveLength(1);
+    expect(replies.filter(({ status }) => status === 409)).toHaveLength(49);
+    expect(paid).toEqual([7]);
+  });
+
   it("while somebody stops: either the answer or the stop wins, never both", async () => {
     const { paid, thread, id } = await held();
     const [answer, stop] = await Promise.all([

@@ -172,7 +172,8 @@ onEveryStorage("a held refund", (server) => {
   it("refuses another decision once one was made, and says who decided what", async () => {
     const { paid, id, resume } = await held();
     const first = await resume({ decision: "approve", reason: "yes" });
-    for (const late of [{ decision: "deny" }, { decision: "approve", reason: "no" }, {}]) {
+    const same = { decision: "approve", reason: "yes" };
+    for (const late of [{ decision: "deny" }, { ...same, reason: "no" }, { ...same, messages: ["x"] }, {}]) {
       const problem = expectProblem(
         await server.post(`/interrupts/${id}/decision`, late),
         409,
@@ -181,6 +182,21 @@ onEveryStorage("a held refund", (server) => {
       expect(problem.decision).toEqual(first.body.decision);
     }
     expect(paid).toEqual([129.9]);
+  });
+
+  it("takes the same words from somebody else, or with another patch, for another decision", async () => {
+    const { paid, id, thread } = await held();
+    const edit = { decision: "edit", state: { amount: 5 } };
+    const decide = (body: object): Promise<Reply> => server.post(`/interrupts/${id}/decision`, body);
+    const first = expectJson(await decide(edit), 200, "result");
+    expectProblem(await decide({ ...edit, state: { amount: 6 } }), 409, "already_decided");
+    expectProblem(await decide({ decision: "edit" }), 409, "already_decided");
+    const ref = { tenant: "default", threadId: thread };
+    const answer = { ref, interruptId: id, decision: "edit", state: { amount: 5 } } as const;
+    const other = server.runtime.runs.resume({ ...answer, by: "bob" });
+    await expect(other).rejects.toMatchObject({ code: "already_decided" });
+    expect((await decide(edit)).body).toEqual(first);
+    expect(paid).toEqual([5]);
   });
 
   it("tries a failed node again when it is resumed without a decision, with the state given first", async () => {

@@ -168,6 +168,38 @@ onEveryStorage("a stop", (server) => {
     expect((await run).body.status).toBe("stopped");
   });
 
+  it("after the step is the end of a node that fails, though it has attempts left", async () => {
+    const [began, held] = [latch(), latch()];
+    let visits = 0;
+    const graph = server.add(
+      new StateGraph()
+        .addNode(
+          "FLAKY",
+          async () => {
+            if (++visits > 1) return;
+            began.open();
+            await held.opened;
+            throw new Error("away");
+          },
+          { retry: { attempts: 3 } },
+        )
+        .addEdge(START, "FLAKY")
+        .addEdge("FLAKY", END)
+        .compile(),
+    );
+    const thread = unique("t");
+    const running = server.post(`/threads/${thread}/run`, { graph });
+    await began.opened;
+    const accepted = stopAccepted(server);
+    const stopping = server.post(`/threads/${thread}/stop`, { mode: "after_step" });
+    await accepted;
+    await settled();
+    held.open();
+    await stopping;
+    expect(expectJson(await running, 200, "result").status).toBe("stopped");
+    expect(visits).toBe(1);
+  });
+
   it("of a paused thread cancels its interrupts, and whoever answers them is told so", async () => {
     const paid: number[] = [];
     const graph = server.add(refund((amount) => paid.push(amount)));
