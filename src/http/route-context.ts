@@ -6,6 +6,7 @@ import type {
   RawServerDefault,
 } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
+import type { z } from "zod";
 import { HoldpointError } from "../errors.js";
 import { THREAD_ID } from "../graph/index.js";
 import type { Runtime, ThreadRef } from "../runs/index.js";
@@ -77,6 +78,12 @@ const REFUSALS = {
   422: "The request does not fit",
   503: "The database does not answer, or the server is shutting down",
 } as const;
+
+/** An answer as JSON, for a route's description. */
+export const json = <T extends z.ZodType>(description: string, schema: T) => ({
+  description,
+  content: { "application/json": { schema } },
+});
 
 /** The problems that a route may answer with, for its description. Any route may refuse a foreign origin or host. */
 export function problems(...statuses: (keyof typeof REFUSALS)[]): Record<number, unknown> {

@@ -6,7 +6,7 @@ import { stringify } from "yaml";
 import { HoldpointError } from "../errors.js";
 import type { Runtime } from "../runs/index.js";
 import { description } from "./description.js";
-import { registerGuard } from "./guard.js";
+import { callerRefusal, registerGuard } from "./guard.js";
 import { registerJsonBody } from "./json-body.js";
 import { registerProblems, sendProblem } from "./problem.js";
 import type { App, RouteContext } from "./route-context.js";
@@ -42,11 +42,12 @@ export async function buildServer(
     // Open streams would keep a closing server alive for ever.
     forceCloseConnections: true,
     routerOptions: { maxParamLength: 100_000 },
-    // A path that cannot be decoded never reaches a route.
+    // A path that cannot be decoded reaches neither a route nor a hook, so the guard is asked here.
     frameworkErrors: (_error, request, reply) => {
-      const [, kind, id = ""] = request.url.split("/");
-      const code = kind === "threads" && !isDecodable(id) ? "invalid_thread_id" : "not_found";
-      void sendProblem(reply, new HoldpointError(code, "the path is not percent-encoded UTF-8"));
+      void sendProblem(
+        reply,
+        callerRefusal(request.headers, options.corsOrigins) ?? undecodable(request.url),
+      );
     },
   }).withTypeProvider<ZodTypeProvider>();
 
@@ -66,6 +67,7 @@ export async function buildServer(
     methods: ["GET", "HEAD", "POST", "PATCH", "DELETE"],
     exposedHeaders: ["Location", "Content-Location", "Retry-After"],
   });
+  // What `/openapi.yaml` is made from; it must be there before the routes are.
   await app.register(swagger, description(options.version));
 
   const context: RouteContext = {
@@ -81,6 +83,12 @@ export async function buildServer(
   serviceRoutes(app, context, () => (openapi ??= openapiOf(app)));
   await app.ready();
   return app;
+}
+
+function undecodable(url: string): HoldpointError {
+  const [, kind, id = ""] = url.split("/");
+  const code = kind === "threads" && !isDecodable(id) ? "invalid_thread_id" : "not_found";
+  return new HoldpointError(code, "the path is not percent-encoded UTF-8");
 }
 
 function isDecodable(text: string): boolean {

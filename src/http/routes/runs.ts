@@ -5,6 +5,7 @@ import {
   notSupported,
   problems,
   runConfig,
+  TENANT,
   threadRef,
   type App,
   type RouteContext,
@@ -22,7 +23,7 @@ import {
   type RunBody,
 } from "../schemas/bodies.js";
 import { eventModel, runResultModel, stopReceiptModel } from "../schemas/models.js";
-import { respondWithEvents } from "../sse/respond.js";
+import { respondWithEvents, type SseOptions } from "../sse/respond.js";
 import { wireReceipt, wireResult } from "../wire.js";
 
 const result = {
@@ -39,7 +40,15 @@ const resultOrStream = {
 };
 
 /** Start, resume, decide, stop. */
-export function runRoutes(app: App, { runtime, sse }: RouteContext): void {
+export function runRoutes(app: App, context: RouteContext): void {
+  runRoute(app, context);
+  streamRoute(app, context);
+  resumeRoute(app, context);
+  decisionRoute(app, context);
+  stopRoute(app, context);
+}
+
+function runRoute(app: App, { runtime }: RouteContext): void {
   app.post(
     "/threads/:id/run",
     {
@@ -56,7 +65,9 @@ export function runRoutes(app: App, { runtime, sse }: RouteContext): void {
     async (request) =>
       wireResult(await (await runtime.runs.start(startRequest(request.params.id, request.body))).outcome()),
   );
+}
 
+function streamRoute(app: App, { runtime, sse }: RouteContext): void {
   app.post(
     "/threads/:id/stream",
     {
@@ -71,9 +82,11 @@ export function runRoutes(app: App, { runtime, sse }: RouteContext): void {
       },
     },
     async (request, reply) =>
-      streamRun(reply, await runtime.runs.start(startRequest(request.params.id, request.body))),
+      streamRun(reply, sse, await runtime.runs.start(startRequest(request.params.id, request.body))),
   );
+}
 
+function resumeRoute(app: App, { runtime, sse }: RouteContext): void {
   app.post(
     "/threads/:id/resume",
     {
@@ -89,10 +102,12 @@ export function runRoutes(app: App, { runtime, sse }: RouteContext): void {
     },
     async (request, reply) => {
       const resumed = await runtime.runs.resume(resumeRequest(request.params.id, request.body));
-      return answer(request, reply, resumed);
+      return replyToResume(request, reply, sse, resumed);
     },
   );
+}
 
+function decisionRoute(app: App, { runtime, sse }: RouteContext): void {
   app.post(
     "/interrupts/:id/decision",
     {
@@ -107,14 +122,16 @@ export function runRoutes(app: App, { runtime, sse }: RouteContext): void {
       },
     },
     async (request, reply) => {
-      const interrupt = await runtime.threads.interrupt(threadRef("-").tenant, request.params.id);
+      const interrupt = await runtime.threads.interrupt(TENANT, request.params.id);
       const resumed = await runtime.runs.resume(
         resumeRequest(interrupt.threadId, { ...request.body, interrupt_id: interrupt.id }),
       );
-      return answer(request, reply, resumed);
+      return replyToResume(request, reply, sse, resumed);
     },
   );
+}
 
+function stopRoute(app: App, { runtime }: RouteContext): void {
   app.post(
     "/threads/:id/stop",
     {
@@ -145,26 +162,28 @@ export function runRoutes(app: App, { runtime, sse }: RouteContext): void {
       );
     },
   );
+}
 
-  function streamRun(reply: FastifyReply, handle: RunHandle): Promise<void> {
-    const contentLocation = `/threads/${handle.threadId}/runs/${handle.runId}`;
-    return respondWithEvents(reply, { events: handle.events, contentLocation }, sse);
-  }
+function streamRun(reply: FastifyReply, sse: SseOptions, handle: RunHandle): Promise<void> {
+  const contentLocation = `/threads/${handle.threadId}/runs/${handle.runId}`;
+  return respondWithEvents(reply, { events: handle.events, contentLocation }, sse);
+}
 
-  async function answer(
-    request: FastifyRequest,
-    reply: FastifyReply,
-    resumed: RunHandle | Waiting,
-  ): Promise<ReturnType<typeof wireResult> | undefined> {
-    if (resumed.kind === "waiting") {
-      void reply.code(202);
-      return wireResult(resumed.result);
-    }
-    if (!(request.headers.accept ?? "").includes("text/event-stream"))
-      return wireResult(await resumed.outcome());
-    await streamRun(reply, resumed);
-    return undefined;
+/** What a resume answers: 202 while answers are missing, else the run's result or its events. */
+async function replyToResume(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  sse: SseOptions,
+  resumed: RunHandle | Waiting,
+): Promise<ReturnType<typeof wireResult> | undefined> {
+  if (resumed.kind === "waiting") {
+    void reply.code(202);
+    return wireResult(resumed.result);
   }
+  if (!(request.headers.accept ?? "").includes("text/event-stream"))
+    return wireResult(await resumed.outcome());
+  await streamRun(reply, sse, resumed);
+  return undefined;
 }
 
 function startRequest(threadId: string, body: RunBody) {

@@ -1,4 +1,4 @@
-import { problems, pageOf, TENANT, threadRef, type App, type RouteContext } from "../route-context.js";
+import { json, pageOf, problems, TENANT, threadRef, type App, type RouteContext } from "../route-context.js";
 import {
   pageQuery,
   patchBody,
@@ -15,15 +15,20 @@ import { stateFields } from "./runs.js";
 import { z } from "zod";
 import type { ThreadStatus } from "../../engine/index.js";
 
-const json = <T extends z.ZodType>(description: string, schema: T) => ({
-  description,
-  content: { "application/json": { schema } },
-});
-
 /** Threads as things: create, list, look at, patch, delete. */
-export function threadRoutes(app: App, { runtime }: RouteContext): void {
-  const { threads } = runtime;
+export function threadRoutes(app: App, context: RouteContext): void {
+  createRoute(app, context);
+  listRoute(app, context);
+  threadRoute(app, context);
+  deleteRoute(app, context);
+  stateRoute(app, context);
+  patchRoute(app, context);
+  messagesRoute(app, context);
+  runsRoute(app, context);
+  oneRunRoute(app, context);
+}
 
+function createRoute(app: App, { runtime: { threads } }: RouteContext): void {
   app.post(
     "/threads",
     {
@@ -43,7 +48,9 @@ export function threadRoutes(app: App, { runtime }: RouteContext): void {
       return reply.code(201).header("Location", `/threads/${thread.thread_id}`).send(thread);
     },
   );
+}
 
+function listRoute(app: App, { runtime: { threads } }: RouteContext): void {
   app.get(
     "/threads",
     {
@@ -68,7 +75,9 @@ export function threadRoutes(app: App, { runtime }: RouteContext): void {
       return { items: page.items.map(wireThread), next_cursor: page.next };
     },
   );
+}
 
+function threadRoute(app: App, { runtime: { threads } }: RouteContext): void {
   app.get(
     "/threads/:id",
     {
@@ -83,7 +92,9 @@ export function threadRoutes(app: App, { runtime }: RouteContext): void {
     },
     async (request) => wireThread(await threads.get(threadRef(request.params.id))),
   );
+}
 
+function deleteRoute(app: App, { runtime: { threads } }: RouteContext): void {
   app.delete(
     "/threads/:id",
     {
@@ -101,7 +112,9 @@ export function threadRoutes(app: App, { runtime }: RouteContext): void {
       return reply.code(204).send(null);
     },
   );
+}
 
+function stateRoute(app: App, { runtime: { threads } }: RouteContext): void {
   app.get(
     "/threads/:id/state",
     {
@@ -118,7 +131,9 @@ export function threadRoutes(app: App, { runtime }: RouteContext): void {
     async (request) =>
       wireStateView(await threads.state(threadRef(request.params.id), request.query.checkpoint)),
   );
+}
 
+function patchRoute(app: App, { runtime: { threads } }: RouteContext): void {
   app.patch(
     "/threads/:id/state",
     {
@@ -142,7 +157,9 @@ export function threadRoutes(app: App, { runtime }: RouteContext): void {
       );
     },
   );
+}
 
+function messagesRoute(app: App, { runtime: { threads } }: RouteContext): void {
   app.get(
     "/threads/:id/messages",
     {
@@ -161,7 +178,9 @@ export function threadRoutes(app: App, { runtime }: RouteContext): void {
       return { items: page.items as never[], next_cursor: page.next };
     },
   );
+}
 
+function runsRoute(app: App, { runtime: { threads } }: RouteContext): void {
   app.get(
     "/threads/:id/runs",
     {
@@ -180,7 +199,9 @@ export function threadRoutes(app: App, { runtime }: RouteContext): void {
       return { items: page.items.map(wireRun), next_cursor: page.next };
     },
   );
+}
 
+function oneRunRoute(app: App, { runtime: { threads } }: RouteContext): void {
   app.get(
     "/threads/:id/runs/:run_id",
     {
