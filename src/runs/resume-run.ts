@@ -12,6 +12,7 @@ import {
   rejudge,
   START,
   unionHolds,
+  withDefaults,
   type Answer,
   type AnswerRequest,
   type Change,
@@ -73,7 +74,8 @@ export class Resumption {
         );
       }
       if (bound !== null) {
-        const standing = await standings(this.#deps.checkpointer, ref, bound, request.by);
+        const def = request.graph ?? this.#deps.graphs.find(head.graph ?? "");
+        const standing = await standings(this.#deps.checkpointer, ref, bound, request.by, def);
         if (standing.every((each) => each.kind === "repeated"))
           return this.#firstOutcome(ref, head, standing);
         if (interrupted) return this.#answer(request, loaded, standing);
@@ -92,8 +94,9 @@ export class Resumption {
     const def = this.#graphOf(loaded, request.graph);
     const open = standing.flatMap((each) => (each.kind === "open" ? [each] : []));
     const answers: Answer[] = [];
+    const before = loaded.interrupts.flatMap(({ decision }) => decision?.messages ?? []);
     for (const each of open) {
-      const said = [...loaded.snapshot.messages, ...answers.flatMap(({ messages }) => messages)];
+      const said = [...loaded.snapshot.messages, ...before, ...answers.flatMap(({ messages }) => messages)];
       answers.push(makeAnswer(def, said, each, by));
     }
     const config = checkConfig(def, request.config ?? {});
@@ -222,7 +225,9 @@ export class Resumption {
     const run = await this.#deps.checkpointer.run(ref, runId);
     if (run === null) throw notFound("the run that this answer started is gone");
     const control = this.#deps.worker.registry.find(threadKey(ref), runId);
-    return this.#reader.handle(ref, runId, run.firstSeq - standing.length - 1, control);
+    // Earlier answers of the same pause have their decisions further up.
+    const decisions = standing.filter(({ interrupt }) => interrupt.resumedBy === runId);
+    return this.#reader.handle(ref, runId, run.firstSeq - decisions.length - 1, control);
   }
 
   /** The thread's graph as loaded. Throws `graph_changed` where a node that is next is gone. */
@@ -281,10 +286,13 @@ function answered(
     answers.flatMap(({ messages }) => messages),
   );
   const patch = Object.assign({}, ...answers.map(({ state }) => state ?? {})) as Record<string, never>;
-  const { values } = patchValues(snapshot.values, patch);
+  const known = withDefaults(def, snapshot.values);
+  const { values } = patchValues(known, patch);
   const after = asRequest(() => mergeFields(def, values, merged));
+  // A field that the graph has got since is no change of what was approved.
+  const patched = opsBetween(known, after).length > 0;
   const ops = opsBetween(snapshot.values, after);
-  const position = rejudge(withHolds(snapshot.position, holds), holds, ops.length > 0);
+  const position = rejudge(withHolds(snapshot.position, holds), holds, patched);
   return {
     snapshot: { ...snapshot, values: after, messages: context, position },
     ops,
