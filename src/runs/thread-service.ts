@@ -34,7 +34,7 @@ import { isoNow, newId } from "./ids.js";
 import { checkInput, checkMetadata, type InputRequest } from "./request-input.js";
 import { checkpointOf } from "./run-draft.js";
 import { patchEvents } from "./between-runs.js";
-import { busy, noThread } from "./refusals.js";
+import { busy, mismatch, noThread } from "./refusals.js";
 import type { RunReader } from "./run-reader.js";
 import { placeEvents, toStored } from "./run-stream.js";
 import { threadKey } from "./thread-key.js";
@@ -167,19 +167,19 @@ export class ThreadService {
     return view(ref, record.checkpointId, record.status, snapshot, {
       ...record,
       currentNode,
-      interruptReason: null,
       interrupts: [],
     });
   }
 
   /** Patches fields past their reducers and adds messages. Throws `thread_busy`, and 422 for what the state refuses. */
-  async patch(ref: ThreadRef, input: InputRequest): Promise<StateView> {
+  async patch(ref: ThreadRef, input: InputRequest, graph?: GraphDefinition): Promise<StateView> {
     for (;;) {
       const loaded = await this.#deps.checkpointer.load(ref);
       if (loaded.head === null) throw noThread(ref);
       const { head } = loaded;
       if (!MOVES[head.status].edit) throw busy(head);
-      const def = this.#deps.graphs.choose(undefined, head.graph);
+      const def = this.#deps.graphs.choose(graph, head.graph);
+      if (head.graph !== null && head.graph !== def.name) throw mismatch(head, def);
       const from = this.#withDefaults(head, loaded.snapshot);
       const { messages, fields } = checkInput(
         def,
@@ -313,7 +313,6 @@ function view(
   of: {
     currentNode: string | null;
     nextNodes: readonly string[];
-    interruptReason: string | null;
     interrupts: readonly Interrupt[];
     seq: number;
   },
