@@ -7,12 +7,10 @@
  * E4. A write that is fenced ends everything here: another process has the run.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
-import { setTimeout as sleep } from "node:timers/promises";
 import type { ErrorCode } from "../errors.js";
 import {
   applyOutput,
   denyTask,
-  END,
   keepTask,
   loseAttempt,
   mayRepeat,
@@ -34,9 +32,10 @@ import {
   type Task,
 } from "../engine/index.js";
 import { errorText, isInstance } from "../lib/show.js";
-import { judgeHold } from "./hold-points.js";
+import { judgeHold } from "./judge-hold.js";
+import { nextNodesOf } from "./next-nodes.js";
 import { CUT, orCut } from "./or-cut.js";
-import { EdgeFault, successors } from "./routes.js";
+import { EdgeFault, successors } from "./successors.js";
 import type { RunControl } from "./run-control.js";
 import type { ExecuteDeps, RunJob } from "./run-job.js";
 import { runTask, type TaskOutcome } from "./run-task.js";
@@ -274,7 +273,7 @@ class Execution {
   async #outcome(status: FinalStatus, open: readonly Opening[], error: RunFault | null): Promise<Outcome> {
     // An edge that failed is not asked twice.
     const knows = status !== "completed" && error?.code !== "edge_failed";
-    const next = knows ? await this.#nextNodes() : [];
+    const next = knows ? await nextNodesOf(this.#deps.def, this.#snapshot, this.#control.cut) : [];
     const current = open[0]?.task.node ?? error?.node ?? this.#snapshot.position.tasks[0]?.node ?? null;
     return {
       status,
@@ -291,24 +290,6 @@ class Execution {
   /** Of an answer that began this run and a denial inside it, the denial; it is one of the answers. */
   #decision(): Outcome["decision"] {
     return this.#denial ?? this.#job.run.decision;
-  }
-
-  /** What comes next, for people: of a node whose output is there, what its edges give now. */
-  async #nextNodes(): Promise<string[]> {
-    const names: string[] = [];
-    for (const task of this.#snapshot.position.tasks) {
-      if (task.closed === undefined && task.denied === undefined) {
-        if (task.node !== START) names.push(task.node);
-        continue;
-      }
-      const way = successors(this.#deps.def, this.#snapshot, task).catch(() => []);
-      const to = await Promise.race([
-        orCut(this.#control.cut, way, NEXT_NODES_MS.stopped),
-        sleep(NEXT_NODES_MS.otherwise, CUT, { ref: false }),
-      ]);
-      if (to !== CUT) names.push(...to.filter((name) => name !== END));
-    }
-    return names;
   }
 
   #keep({ task, attempts, streamed }: AttemptsOf, asks?: readonly Ask[]): void {
@@ -378,6 +359,3 @@ class Execution {
     );
   }
 }
-
-/** How long the end of a run waits for its edges to say what would come next. */
-const NEXT_NODES_MS = { stopped: 50, otherwise: 250 };

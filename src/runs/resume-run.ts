@@ -26,12 +26,12 @@ import { acceptRun, asRequest } from "./accept-run.js";
 import { allAnswers, bindAnswers, makeAnswers, standings, type Bound, type Standing } from "./answers.js";
 import { decisionEvent, patchEvents, writeBetween } from "./between-runs.js";
 import { isoNow, newId } from "./ids.js";
-import { mismatch, noThread, notResumable } from "./refusals.js";
+import { mismatch, noThread, notResumable, refuseWhenDraining } from "./refusals.js";
 import { checkConfig, checkInput, type CheckedConfig } from "./request-input.js";
 import type { ResumeRequest, RunHandle, RunServiceDeps, Waiting } from "./requests.js";
 import type { RunReader } from "./run-reader.js";
 import { threadKey } from "./thread-key.js";
-import { refuseWhenDraining, untilSettled } from "./until-settled.js";
+import { untilSettled } from "./until-settled.js";
 
 export class Resumption {
   readonly #deps: RunServiceDeps;

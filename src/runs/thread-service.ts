@@ -28,7 +28,7 @@ import {
 import type { Live } from "../events/index.js";
 import type { GraphRegistry } from "./graph-registry.js";
 import { errorText } from "../lib/show.js";
-import { judgeHold } from "./hold-points.js";
+import { judgeHold } from "./judge-hold.js";
 import { publicState, resultOf } from "./hydrate.js";
 import { isoNow, newId } from "./ids.js";
 import { checkInput, checkMetadata, type InputRequest } from "./request-input.js";

@@ -8,7 +8,7 @@ import {
 } from "../engine/index.js";
 import { errorText, show } from "../lib/show.js";
 import { didYouMean } from "../lib/nearest.js";
-import { viewFor } from "./hold-points.js";
+import { viewFor } from "./judge-hold.js";
 
 /** An edge that threw or named no node; the message names the edge. */
 export class EdgeFault extends Error {}
