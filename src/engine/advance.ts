@@ -99,7 +99,7 @@ export function applyOutput(
 ): Change {
   const values = mergeFields(def, snapshot.values, output.update);
   const { context, placed } = addMessages(snapshot.messages, output.messages);
-  const { streamed: _streamed, lost: _lost, ...rest } = task;
+  const { streamed: _streamed, ...rest } = task;
   const done: Task = {
     ...rest,
     stage: "after",
@@ -132,7 +132,7 @@ export function keepTask(
 /** A task whose node was denied from inside: it ran without output. */
 export function denyTask(snapshot: Snapshot, task: Task, denied: Answer, attempts: number): Snapshot {
   const { asks: _asks, streamed: _streamed, ...rest } = task;
-  return withTask(snapshot, { ...rest, stage: "route", denied, attempts });
+  return withTask(snapshot, { ...rest, stage: "route", denied, deniedInside: true, attempts });
 }
 
 /** An attempt whose outcome nobody knows: where the node may not be repeated unasked, a person is asked first. */
@@ -167,7 +167,7 @@ export function loseAttempt(
     named: false,
     plain: false,
   };
-  return withTask(snapshot, { ...counted, lost, asks: [...(task.asks ?? []), ask] });
+  return withTask(snapshot, { ...counted, asks: [...(task.asks ?? []), ask] });
 }
 
 /** A gated action is never silently repeated: a node that a person has a say in is held, unless it says otherwise. */

@@ -22,6 +22,11 @@ export function emptySnapshot(def: GraphDefinition): Snapshot {
   };
 }
 
+/** A thread's values, with the defaults of fields that its graph has got since. */
+export function withDefaults(def: GraphDefinition, values: Values): Values {
+  return { ...def.state.defaults(), ...values };
+}
+
 /**
  * A fresh run: at START, on the thread's state with the input merged in. What an earlier run left undone is given up.
  * `snapshot` null is a thread that never ran. Throws UpdateFault.
@@ -34,7 +39,7 @@ export function begin(
   holds: Partial<RunHolds>,
 ): Change {
   const from = snapshot ?? emptySnapshot(def);
-  const values = mergeFields(def, from.values, input.fields);
+  const values = mergeFields(def, withDefaults(def, from.values), input.fields);
   const { context, placed } = addMessages(from.messages, input.messages);
   return {
     snapshot: {

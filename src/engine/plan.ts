@@ -128,10 +128,13 @@ function settle(given: Task, rows: readonly Interrupt[], verdicts: Verdicts, ope
     const answer = answerTo(rows, task, ask);
     return answer === null ? [] : [{ ask, answer }];
   });
-  const { asks: _answered, judged: _judged, lost: _lost, ...rest } = task;
+  const { asks: _answered, judged: _judged, ...rest } = task;
   // A denied question rejects inside its node, which may judge it; every other denial ends the visit here.
   const denial = answered.find(({ ask, answer }) => answer.decision === "deny" && ask.kind !== "request");
-  if (denial !== undefined) return { ...rest, stage: "route", denied: denial.answer };
+  if (denial !== undefined) {
+    const inside = denial.ask.kind === "manual" ? { deniedInside: true as const } : {};
+    return { ...rest, stage: "route", denied: denial.answer, ...inside };
+  }
   if (task.stage === "after") return { ...rest, stage: "route" };
 
   const last = answered.at(-1)?.answer;

@@ -56,6 +56,8 @@ export interface Task {
   readonly answered?: true;
   /** It was denied: only `onDeny` follows. */
   readonly denied?: Answer;
+  /** What was denied is a question of the node itself, not a hold point. */
+  readonly deniedInside?: true;
   /** Its output is committed: its step is counted. */
   readonly closed?: true;
   /** Where its Command said to go. */
@@ -64,10 +66,9 @@ export interface Task {
   readonly attempts: number;
   /** A reader may have seen deltas of an attempt that came to nothing. */
   readonly streamed?: true;
-  /** An attempt whose outcome nobody knows. */
-  readonly lost?: LostAttempt;
 }
 
+/** An attempt whose outcome nobody knows. */
 export interface LostAttempt {
   readonly attempt: number;
   readonly beganAt: string;

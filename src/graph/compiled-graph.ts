@@ -119,7 +119,8 @@ export class CompiledGraph<S extends StateSchema = StateSchema> {
   /** Patches fields past their reducers and adds messages, while no run is active. */
   async updateState(update: GraphInput<S>, options: { threadId: string }): Promise<StateResultOf<S>> {
     const runtime = await this.#started();
-    return (await runtime.threads.patch(this.#ref(options.threadId), inputOf(update))) as StateResultOf<S>;
+    const ref = this.#ref(options.threadId);
+    return (await runtime.threads.patch(ref, inputOf(update), this.definition)) as StateResultOf<S>;
   }
 
   async #enter(input: GraphInput<S>, options: RunOptions): Promise<RunHandle | Waiting> {

@@ -51,9 +51,7 @@ export class StateGraph<S extends StateSchema = EmptySchema, N extends string = 
     // Not `this`: the name is known from here on.
     // eslint-disable-next-line @typescript-eslint/prefer-return-this-type
   ): StateGraph<S, N | K> {
-    const spec = name as string;
-    if (spec === START || spec === END || spec === "")
-      this.#faults.push(`"${name}" cannot be the name of a node`);
+    if (["", START, END].includes(name)) this.#faults.push(`"${name}" cannot be the name of a node`);
     if (typeof run !== "function") this.#faults.push(`node "${name}" is not a function`);
     this.#faults.push(...optionFaults(name, options));
     if (this.#nodes.has(name)) this.#duplicates.push(name);
@@ -107,7 +105,15 @@ export class StateGraph<S extends StateSchema = EmptySchema, N extends string = 
     const nodes = new Map(this.#nodes);
     const edges = new Map([...this.#edges].map(([source, list]) => [source, [...list]]));
     const parts = { nodes, edges, before: before.holds, after: after.holds, duplicates: this.#duplicates };
-    const all = [...this.#faults, ...faults, ...before.faults, ...after.faults, ...checkGraph(parts)];
+    const misspelt = unknownOptions("compile", options, COMPILE_OPTIONS);
+    const all = [
+      ...this.#faults,
+      ...misspelt,
+      ...faults,
+      ...before.faults,
+      ...after.faults,
+      ...checkGraph(parts),
+    ];
     if (all.length > 0) throw new GraphError(all, options.name);
 
     const { publisher = [] } = options;
@@ -136,13 +142,18 @@ export class StateGraph<S extends StateSchema = EmptySchema, N extends string = 
 /** Longer timers fire at once. Some 24 days. */
 const MAX_MS = 2 ** 31 - 1;
 
+const NODE_OPTIONS = ["timeoutMs", "retry", "graceMs", "onCrash", "onDeny"];
+const COMPILE_OPTIONS = ["name", "checkpointer", "interruptBefore", "interruptAfter", "publisher"];
+
+/** Graph modules are loaded without a type check: a misspelt hold point must not be one that is not there. */
+function unknownOptions(of: string, options: object, known: readonly string[]): string[] {
+  return Object.keys(options)
+    .filter((option) => !known.includes(option))
+    .map((option) => `${of}: there is no option "${option}"; there are ${known.join(", ")}`);
+}
+
 function optionFaults(name: string, options: NodeOptions): string[] {
-  const faults: string[] = [];
-  const known = ["timeoutMs", "retry", "graceMs", "onCrash", "onDeny"];
-  for (const option of Object.keys(options)) {
-    if (!known.includes(option))
-      faults.push(`node "${name}": there is no option "${option}"; there are ${known.join(", ")}`);
-  }
+  const faults = unknownOptions(`node "${name}"`, options, NODE_OPTIONS);
   const milliseconds = (option: "timeoutMs" | "graceMs", least: number): void => {
     const value = options[option];
     if (value !== undefined && !(Number.isFinite(value) && value >= least && value <= MAX_MS))

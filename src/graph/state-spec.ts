@@ -47,7 +47,7 @@ export function stateSpec(
     defaults: () => Object.fromEntries(fields.flatMap((field) => entry(field, defaultOf(shape[field])))),
     missing: (values) =>
       fields.flatMap((field) => {
-        if (field in values) return [];
+        if (Object.hasOwn(values, field)) return [];
         const result = check(shape[field], undefined);
         return result.ok ? [] : [{ path: field, message: result.message }];
       }),

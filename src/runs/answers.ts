@@ -12,7 +12,8 @@ import {
 import { jsonCopy, jsonEqual, type Json } from "../lib/json.js";
 import { isoNow } from "./ids.js";
 import { requestMessages } from "./message-input.js";
-import { checkFields, requireJson } from "./request-input.js";
+import { checkFields } from "./request-input.js";
+import { requireJson } from "./require-json.js";
 import { checkData } from "./response-schema.js";
 
 /** What is said of one interrupt; `path` is where in the request. */
@@ -77,6 +78,7 @@ export async function standings(
   ref: ThreadRef,
   bound: readonly Bound[],
   by: string,
+  def: GraphDefinition | undefined,
 ): Promise<Standing[]> {
   return Promise.all(
     bound.map(async (each): Promise<Standing> => {
@@ -91,7 +93,7 @@ export async function standings(
           { interrupt_id: interrupt.id },
         );
       }
-      if (each.byName && interrupt.decision !== null && sameAnswer(interrupt.decision, each.request, by))
+      if (each.byName && interrupt.decision !== null && sameAnswer(interrupt.decision, each.request, by, def))
         return { kind: "repeated", interrupt };
       const { decision } = interrupt;
       const who =
@@ -103,7 +105,12 @@ export async function standings(
   );
 }
 
-function sameAnswer(answer: Answer, request: AnswerRequest, by: string): boolean {
+function sameAnswer(
+  answer: Answer,
+  request: AnswerRequest,
+  by: string,
+  def: GraphDefinition | undefined,
+): boolean {
   const messages = (request.messages ?? []).map((message) =>
     typeof message === "string" ? { role: "user", content: message } : message,
   );
@@ -112,14 +119,50 @@ function sameAnswer(answer: Answer, request: AnswerRequest, by: string): boolean
     answer.decision === (request.decision ?? null) &&
     answer.reason === (request.reason ?? null) &&
     jsonEqual(answer.data, request.data ?? null) &&
-    jsonEqual(answer.state, Object.keys(request.state ?? {}).length === 0 ? null : request.state) &&
+    samePatch(answer.state, patchOf(request), def) &&
     answer.messages.length === messages.length &&
     messages.every((message, i) => jsonEqual({ ...answer.messages[i], ...message }, answer.messages[i]))
   );
 }
 
-/** An answer that its interrupt takes. Throws 422 otherwise, with every fault. */
-export function makeAnswer(
+/** The same as it came in, or as the schema makes it, which is how it was stored. */
+function samePatch(
+  stored: Answer["state"],
+  given: Record<string, unknown> | null,
+  def: GraphDefinition | undefined,
+): boolean {
+  if (jsonEqual(stored, given)) return true;
+  if (given === null || def === undefined) return false;
+  try {
+    return jsonEqual(stored, checkFields(def, given, "", "patch"));
+  } catch {
+    return false;
+  }
+}
+
+/** A patch of no field is none. */
+function patchOf({ state }: AnswerRequest): Record<string, unknown> | null {
+  return state === undefined || Object.keys(state).length === 0 ? null : state;
+}
+
+/** Answers that their interrupts take, in the order given. Throws 422 for the first that is none, with every fault of it. */
+export function makeAnswers(
+  def: GraphDefinition,
+  { snapshot, interrupts }: Pick<Loaded, "snapshot" | "interrupts">,
+  open: readonly (Standing & { kind: "open" })[],
+  by: string,
+): Answer[] {
+  const answers: Answer[] = [];
+  // Messages of answers that wait for others are in no state yet, and are not to be replaced.
+  const waiting = interrupts.flatMap(({ decision }) => decision?.messages ?? []);
+  for (const each of open) {
+    const now = answers.flatMap(({ messages }) => messages);
+    answers.push(makeAnswer(def, [...snapshot.messages, ...waiting, ...now], each, by));
+  }
+  return answers;
+}
+
+function makeAnswer(
   def: GraphDefinition,
   context: readonly Message[],
   { interrupt, bound }: Standing & { kind: "open" },
@@ -128,7 +171,7 @@ export function makeAnswer(
   const { request, path } = bound;
   const at = (rest: string): string => (path === "" ? rest : `${path}.${rest}`);
   const decision = request.decision ?? null;
-  const state = request.state !== undefined && Object.keys(request.state).length > 0 ? request.state : null;
+  const state = patchOf(request);
 
   const refused = checkAnswer(interrupt, { decision, hasState: state !== null });
   if (refused === "decision_required") {

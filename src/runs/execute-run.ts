@@ -7,12 +7,10 @@
  * E4. A write that is fenced ends everything here: another process has the run.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
-import { setTimeout as sleep } from "node:timers/promises";
 import type { ErrorCode } from "../errors.js";
 import {
   applyOutput,
   denyTask,
-  END,
   keepTask,
   loseAttempt,
   mayRepeat,
@@ -34,9 +32,10 @@ import {
   type Task,
 } from "../engine/index.js";
 import { errorText, isInstance } from "../lib/show.js";
-import { judgeHold } from "./hold-points.js";
+import { judgeHold } from "./judge-hold.js";
+import { nextNodesOf } from "./next-nodes.js";
 import { CUT, orCut } from "./or-cut.js";
-import { EdgeFault, successors } from "./routes.js";
+import { EdgeFault, successors } from "./successors.js";
 import type { RunControl } from "./run-control.js";
 import type { ExecuteDeps, RunJob } from "./run-job.js";
 import { runTask, type TaskOutcome } from "./run-task.js";
@@ -54,6 +53,8 @@ export function executeRun(job: RunJob, control: RunControl, deps: ExecuteDeps):
   const about = { thread_id: job.ref.threadId, run_id: job.run.runId };
   return context.run(about, () => new Execution(job, control, deps).run());
 }
+
+type AttemptsOf = Pick<TaskOutcome, "task" | "attempts" | "streamed">;
 
 class Execution {
   readonly #job: RunJob;
@@ -196,58 +197,59 @@ class Execution {
   }
 
   async #settle(outcomes: readonly TaskOutcome[]): Promise<RunResult | null | undefined> {
-    let fault: RunFault | null = null;
-    let abandoned = false;
-    for (const outcome of outcomes) {
-      if (outcome.kind === "done") {
-        try {
-          const change = applyOutput(
-            this.#deps.def,
-            this.#snapshot,
-            outcome.task,
-            outcome.output,
-            outcome.asks,
-            outcome.attempts,
-          );
-          this.#snapshot = change.snapshot;
-          this.#writer.draft.step(change, outcome.task);
-          continue;
-        } catch (error) {
-          if (!isInstance(error, UpdateFault)) throw error;
-          this.#control.cause = error.cause ?? error;
-          fault ??= this.#fault(
-            "invalid_update",
-            `${outcome.task.node}: ${error.message}`,
-            outcome.task,
-            outcome.attempts,
-          );
-          this.#keep(outcome.task, outcome.attempts, false);
-          continue;
-        }
-      }
-      this.#writer.stream.forget(outcome.task.id);
-      if (outcome.kind === "asked")
-        this.#keep(outcome.task, outcome.attempts, outcome.streamed, outcome.asks);
-      else if (outcome.kind === "denied") {
-        this.#snapshot = denyTask(this.#snapshot, outcome.task, outcome.answer, outcome.attempts);
+    const faults = outcomes.flatMap((outcome) => this.#take(outcome) ?? []);
+    if (outcomes.some(({ kind }) => kind === "abandoned")) return this.#finish("stopped", {});
+    const [fault] = faults;
+    return fault === undefined ? undefined : this.#finish("error", { fault });
+  }
+
+  /** Takes what a task came to into the snapshot; why the run fails by it, or null. */
+  #take(given: TaskOutcome): RunFault | null {
+    const { task, attempts } = given;
+    const outcome = given.kind === "done" ? this.#apply(given) : given;
+    if (outcome === null) return null;
+    // Live events of an attempt that is not committed are void.
+    this.#writer.stream.forget(task.id);
+    switch (outcome.kind) {
+      case "asked":
+        this.#keep(outcome, outcome.asks);
+        return null;
+      case "denied":
+        this.#snapshot = denyTask(this.#snapshot, task, outcome.answer, attempts);
         this.#writer.draft.move();
-      } else if (outcome.kind === "failed") {
+        return null;
+      case "failed":
         this.#control.cause = outcome.cause;
-        fault ??= this.#fault(outcome.code, outcome.message, outcome.task, outcome.attempts);
-        this.#keep(outcome.task, outcome.attempts, outcome.streamed);
-      } else {
-        this.#keep(outcome.task, outcome.attempts, outcome.streamed);
-        this.#lose(outcome.task.id, outcome.kind === "timeout" ? "timeout" : "stop");
-        if (outcome.kind === "abandoned") {
-          abandoned = true;
-          this.#control.abandoned.push(outcome.task.path);
-        } else if (!outcome.retries || mayRepeat(this.#deps.def, this.#snapshot, outcome.task)) {
-          fault ??= this.#fault("node_timeout", outcome.message, outcome.task, outcome.attempts);
-        }
+        this.#keep(outcome);
+        return this.#fault(outcome.code, outcome.message, task, attempts);
+      case "abandoned":
+        this.#keep(outcome);
+        this.#lose(task.id, "stop");
+        this.#control.abandoned.push(task.path);
+        return null;
+      case "timeout": {
+        this.#keep(outcome);
+        this.#lose(task.id, "timeout");
+        const asksFirst = outcome.retries && !mayRepeat(this.#deps.def, this.#snapshot, task);
+        return asksFirst ? null : this.#fault("node_timeout", outcome.message, task, attempts);
       }
     }
-    if (abandoned) return this.#finish("stopped", {});
-    return fault === null ? undefined : this.#finish("error", { fault });
+  }
+
+  /** Applies a node's output; where the state does not take it, the task has failed after all. */
+  #apply(outcome: TaskOutcome & { kind: "done" }): (TaskOutcome & { kind: "failed" }) | null {
+    const { task, attempts, streamed, output, asks } = outcome;
+    try {
+      const change = applyOutput(this.#deps.def, this.#snapshot, task, output, asks, attempts);
+      this.#snapshot = change.snapshot;
+      this.#writer.draft.step(change, task);
+      return null;
+    } catch (error) {
+      if (!isInstance(error, UpdateFault)) throw error;
+      const message = `${task.node}: ${error.message}`;
+      const cause = error.cause ?? error;
+      return { task, attempts, streamed, kind: "failed", code: "invalid_update", message, cause };
+    }
   }
 
   /** Ends the run. A stop that was accepted before turns any other end into `stopped`. */
@@ -271,7 +273,7 @@ class Execution {
   async #outcome(status: FinalStatus, open: readonly Opening[], error: RunFault | null): Promise<Outcome> {
     // An edge that failed is not asked twice.
     const knows = status !== "completed" && error?.code !== "edge_failed";
-    const next = knows ? await this.#nextNodes() : [];
+    const next = knows ? await nextNodesOf(this.#deps.def, this.#snapshot, this.#control.cut) : [];
     const current = open[0]?.task.node ?? error?.node ?? this.#snapshot.position.tasks[0]?.node ?? null;
     return {
       status,
@@ -290,25 +292,7 @@ class Execution {
     return this.#denial ?? this.#job.run.decision;
   }
 
-  /** What comes next, for people: of a node whose output is there, what its edges give now. */
-  async #nextNodes(): Promise<string[]> {
-    const names: string[] = [];
-    for (const task of this.#snapshot.position.tasks) {
-      if (task.closed === undefined && task.denied === undefined) {
-        if (task.node !== START) names.push(task.node);
-        continue;
-      }
-      const way = successors(this.#deps.def, this.#snapshot, task).catch(() => []);
-      const to = await Promise.race([
-        orCut(this.#control.cut, way, NEXT_NODES_MS.stopped),
-        sleep(NEXT_NODES_MS.otherwise, CUT, { ref: false }),
-      ]);
-      if (to !== CUT) names.push(...to.filter((name) => name !== END));
-    }
-    return names;
-  }
-
-  #keep(task: Task, attempts: number, streamed: boolean, asks?: readonly Ask[]): void {
+  #keep({ task, attempts, streamed }: AttemptsOf, asks?: readonly Ask[]): void {
     this.#snapshot = keepTask(this.#snapshot, task, {
       attempts,
       streamed,
@@ -318,7 +302,7 @@ class Execution {
 
   #loseAll(tasks: readonly Task[], cause: LostAttempt["cause"]): void {
     for (const task of tasks) {
-      this.#keep(task, task.attempts + 1, true);
+      this.#keep({ task, attempts: task.attempts + 1, streamed: true });
       this.#lose(task.id, cause);
     }
   }
@@ -375,6 +359,3 @@ class Execution {
     );
   }
 }
-
-/** How long the end of a run waits for its edges to say what would come next. */
-const NEXT_NODES_MS = { stopped: 50, otherwise: 250 };

@@ -1,9 +1,10 @@
 import { z } from "zod";
-import { HoldpointError, type ValidationFault } from "../errors.js";
+import { HoldpointError, invalid, type ValidationFault } from "../errors.js";
 import { ROLES, type Message, type NewMessage, type Role } from "../engine/index.js";
 import { deepFreeze } from "../lib/deep-freeze.js";
 import { isRecord, jsonCopy, jsonEqual, jsonFault } from "../lib/json.js";
 import { isoNow, newId } from "./ids.js";
+import { requireJson } from "./require-json.js";
 
 /** A message as it comes in, from HTTP or from a node: the one schema of both. That its values are JSON is checked apart. */
 export const newMessageSchema = z.strictObject({
@@ -52,7 +53,8 @@ export function toMessage(
 
 /**
  * Messages of a request: one whose id is in the thread already is left out if it is the same. Throws `message_exists` for
- * another one of a known id, `validation_failed` for what is no message.
+ * another one of a known id, `validation_failed` for what is no message, `too_deep` and `not_serialisable` for what is no
+ * JSON.
  */
 export function requestMessages(
   given: readonly unknown[],
@@ -62,6 +64,7 @@ export function requestMessages(
   const messages: Message[] = [];
   const faults: ValidationFault[] = [];
   for (const [i, each] of given.entries()) {
+    requireJson(each, `${path}[${i}]`);
     const message = toMessage(each, "user", `${path}[${i}]`);
     if (Array.isArray(message)) faults.push(...message);
     else {
@@ -75,17 +78,10 @@ export function requestMessages(
       }
     }
   }
-  if (faults.length > 0) throw requestFault(faults);
+  if (faults.length > 0) throw invalid(faults);
   return messages;
 }
 
 function sameMessage(a: Message, b: Message, withTime: boolean): boolean {
   return jsonEqual(a, withTime ? b : { ...b, created_at: a.created_at });
-}
-
-function requestFault(errors: ValidationFault[]): HoldpointError {
-  const said = errors.map(({ path, message }) => `${path}: ${message}`).join("; ");
-  return new HoldpointError(said.includes("nested deeper") ? "too_deep" : "validation_failed", said, {
-    errors,
-  });
 }

@@ -150,6 +150,7 @@ export class Attempt {
   }
 
   #custom(name: string, value: unknown): void {
+    if (typeof name !== "string") throw new TypeError(`emit: the name ${show(name)} is not a string`);
     const fault = jsonFault(value ?? null, "value");
     if (fault !== null) throw new TypeError(`emit("${name}"): ${fault.path} is not JSON: ${fault.problem}`);
     if (!this.#closed)
@@ -192,6 +193,8 @@ export class Attempt {
     const { data = {} } = request;
     const fault = jsonFault(data, "data");
     if (fault !== null) throw new TypeError(`ctx.interrupt: ${fault.path} is not JSON: ${fault.problem}`);
+    if (request.decisions?.length === 0)
+      throw new TypeError("ctx.interrupt: decisions is empty: nobody could answer");
     for (const decision of request.decisions ?? []) {
       if (!OFFERED.request.includes(decision))
         throw new TypeError(
@@ -213,7 +216,9 @@ export class Attempt {
   }
 
   #manualAsk(of: ManualInterrupt): Ask {
-    const fault = jsonFault(of.data === undefined ? {} : of.data, "data");
+    const { reason, data = {} } = of;
+    if (typeof reason !== "string") throw new TypeError("setInterrupt needs a reason: the words, for people");
+    const fault = jsonFault(data, "data");
     if (fault !== null) throw new TypeError(`setInterrupt: ${fault.path} is not JSON: ${fault.problem}`);
     const statuses: readonly string[] = ["interrupted_before", "interrupted_after"];
     if (!statuses.includes(of.status))
@@ -224,9 +229,9 @@ export class Attempt {
       key: `#${this.#calls++}`,
       kind: "manual",
       pauses: of.status === "interrupted_after" ? "after" : "before",
-      reason: of.reason,
-      message: of.reason,
-      data: jsonCopy((of.data === undefined ? {} : of.data) as Json),
+      reason,
+      message: reason,
+      data: jsonCopy(data as Json),
       responseSchema: null,
       decisions: OFFERED.manual,
       named: false,

@@ -10,6 +10,7 @@ import {
 import { deepFreeze } from "../lib/deep-freeze.js";
 import { isRecord, jsonCopy, jsonFault, type Json } from "../lib/json.js";
 import { didYouMean } from "../lib/nearest.js";
+import { isInstance } from "../lib/show.js";
 import { looksLikeMessage, toMessage } from "./message-input.js";
 
 /** What an async generator has streamed: its text becomes a message if it returns none. */
@@ -27,7 +28,8 @@ export function nodeOutput(
 ): NodeOutput {
   const output = read(def, state, returned, streamed?.messageId);
   if (streamed === null || streamed.text === "" || output.messages.length > 0) return output;
-  if (returned !== undefined && returned !== null) return output;
+  const update: unknown = isInstance(returned, Command) ? returned.update : returned;
+  if (update !== undefined && update !== null) return output;
   return { ...output, messages: [message(streamed.text, "the streamed text", streamed.messageId)] };
 }
 
@@ -39,7 +41,7 @@ function read(
 ): NodeOutput {
   const nothing: NodeOutput = { update: {}, messages: [], goto: null };
   if (returned === undefined || returned === null || returned === state) return nothing;
-  if (returned instanceof Command) {
+  if (isInstance(returned, Command)) {
     return { ...read(def, state, returned.update, firstId), goto: gotoNames(def, returned.goto) };
   }
   if (typeof returned === "string") return { ...nothing, messages: [message(returned, "message", firstId)] };

@@ -9,10 +9,11 @@ import {
   type RunInput,
   type Values,
 } from "../engine/index.js";
-import { jsonFault, type Json } from "../lib/json.js";
+import type { Json } from "../lib/json.js";
 import { didYouMean } from "../lib/nearest.js";
 import { requestMessages } from "./message-input.js";
 import { field } from "./node-output.js";
+import { requireJson } from "./require-json.js";
 
 /** What a run or a resume may be told beside its input. */
 export interface RunConfig {
@@ -114,10 +115,4 @@ export function checkMetadata(
 ): Record<string, Json> {
   requireJson(metadata ?? {}, path);
   return (metadata ?? {}) as Record<string, Json>;
-}
-
-/** Throws `too_deep` or `not_serialisable` for a value of a request that JSON does not carry without loss. */
-export function requireJson(value: unknown, path: string): void {
-  const fault = jsonFault(value, path);
-  if (fault !== null) throw invalid([{ path: fault.path, message: fault.problem }], fault.code);
 }

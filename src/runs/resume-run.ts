@@ -1,5 +1,5 @@
 /** Answers what a thread waits for, and continues one that was stopped or failed. */
-import type { Loaded, ThreadHead, ThreadRef } from "../checkpoint/checkpointer.js";
+import type { Loaded, ThreadHead, ThreadRef, Write } from "../checkpoint/checkpointer.js";
 import { HoldpointError, invalid, notFound } from "../errors.js";
 import {
   addMessages,
@@ -12,6 +12,7 @@ import {
   rejudge,
   START,
   unionHolds,
+  withDefaults,
   type Answer,
   type AnswerRequest,
   type Change,
@@ -22,16 +23,15 @@ import {
   type Values,
 } from "../engine/index.js";
 import { acceptRun, asRequest } from "./accept-run.js";
-import { allAnswers, bindAnswers, makeAnswer, standings, type Bound, type Standing } from "./answers.js";
-import { decisionEvent, headOf, patchEvents, writeBetween } from "./between-runs.js";
+import { allAnswers, bindAnswers, makeAnswers, standings, type Bound, type Standing } from "./answers.js";
+import { decisionEvent, patchEvents, writeBetween } from "./between-runs.js";
 import { isoNow, newId } from "./ids.js";
-import { mismatch, noThread, notResumable } from "./refusals.js";
-import { checkConfig, checkInput } from "./request-input.js";
+import { mismatch, noThread, notResumable, refuseWhenDraining } from "./refusals.js";
+import { checkConfig, checkInput, type CheckedConfig } from "./request-input.js";
 import type { ResumeRequest, RunHandle, RunServiceDeps, Waiting } from "./requests.js";
 import type { RunReader } from "./run-reader.js";
-import { placeEvents } from "./run-stream.js";
 import { threadKey } from "./thread-key.js";
-import { refuseWhenDraining, untilSettled } from "./until-settled.js";
+import { untilSettled } from "./until-settled.js";
 
 export class Resumption {
   readonly #deps: RunServiceDeps;
@@ -73,7 +73,8 @@ export class Resumption {
         );
       }
       if (bound !== null) {
-        const standing = await standings(this.#deps.checkpointer, ref, bound, request.by);
+        const def = request.graph ?? this.#deps.graphs.find(head.graph ?? "");
+        const standing = await standings(this.#deps.checkpointer, ref, bound, request.by, def);
         if (standing.every((each) => each.kind === "repeated"))
           return this.#firstOutcome(ref, head, standing);
         if (interrupted) return this.#answer(request, loaded, standing);
@@ -91,78 +92,29 @@ export class Resumption {
     const { head } = loaded;
     const def = this.#graphOf(loaded, request.graph);
     const open = standing.flatMap((each) => (each.kind === "open" ? [each] : []));
-    const answers: Answer[] = [];
-    for (const each of open) {
-      const said = [...loaded.snapshot.messages, ...answers.flatMap(({ messages }) => messages)];
-      answers.push(makeAnswer(def, said, each, by));
-    }
+    const answers = makeAnswers(def, loaded, open, by);
     const config = checkConfig(def, request.config ?? {});
     const all = allAnswers(loaded, answers);
-    const runId = all === null ? null : newId();
-    const decided = open.map(({ interrupt }, i): Interrupt => {
-      const decision = answers[i] ?? null;
-      return {
-        ...interrupt,
-        status: "resolved",
-        decision,
-        decidedAt: decision?.at ?? null,
-        resumedBy: runId,
-      };
-    });
-    const decisions = decided.map((interrupt) => decisionEvent(interrupt));
-    const decide = decided.map(({ id, decision, decidedAt }) => ({
-      id,
-      status: "resolved" as const,
-      answer: decision,
-      resumedBy: runId,
-      at: decidedAt ?? isoNow(),
-    }));
-
-    if (all === null || runId === null) {
-      const events = placeEvents(decisions, head.seq, ref.threadId, null);
+    if (all === null) {
+      const decided = open.map(({ interrupt }, i) => decide(interrupt, answers[i], null));
       const written = await writeBetween(this.#deps, loaded, {
-        events,
-        head: headOf(head),
-        decide,
+        drafts: decided.map(decisionEvent),
+        decide: decided.map(decisionOf),
         position: withHolds(loaded.snapshot.position, config.holds),
       });
-      return written ? this.#reader.waiting(ref, head.runId) : undefined;
+      return written === undefined ? undefined : this.#reader.waiting(ref, head.runId);
     }
+    const runId = newId();
     const merged = checkInput(def, loaded.snapshot.messages, request.goOn ?? {}, "input");
-    const change = answered(
+    return this.#goOn(ref, loaded, {
       def,
-      loaded,
-      [...all, { messages: merged.messages, state: null }],
-      merged.fields,
-      config.holds,
-    );
-    const started = draft(
-      "start",
-      { input: startInput([...all, { messages: merged.messages, state: merged.fields }]), resumes: true },
-      { content: "The run goes on." },
-    );
-    const patched = patchEvents(change, head.step);
-    return acceptRun(
-      this.#deps,
-      this.#reader,
-      ref,
-      {
-        ...loaded,
-        interrupts: loaded.interrupts.map((row) => decided.find(({ id }) => id === row.id) ?? row),
-      },
-      {
-        def,
-        runId,
-        change,
-        source: "patch",
-        before: decisions,
-        events: [started, ...patched],
-        decide,
-        decision: all.find(({ decision }) => decision === "deny") ?? all.at(-1) ?? null,
-        resumes: true,
-        config,
-      },
-    );
+      runId,
+      decided: open.map(({ interrupt }, i) => decide(interrupt, answers[i], runId)),
+      patches: [...all, { messages: merged.messages, state: null }],
+      merged: merged.fields,
+      decision: all.find(({ decision }) => decision === "deny") ?? all.at(-1) ?? null,
+      config,
+    });
   }
 
   /** A stopped or failed thread goes on where it was; `state` and `messages` are applied first, like a patch. */
@@ -171,8 +123,7 @@ export class Resumption {
     own: AnswerRequest | null,
     loaded: Loaded,
   ): Promise<RunHandle | undefined> {
-    const { ref } = request;
-    const { head } = loaded;
+    const { head, snapshot } = loaded;
     if (MOVES[head.status].resume !== "continue") throw notResumable(head);
     if (own?.decision !== undefined || own?.data !== undefined || own?.reason !== undefined) {
       throw new HoldpointError(
@@ -182,33 +133,44 @@ export class Resumption {
       );
     }
     const def = this.#graphOf(loaded, request.graph);
-    const input = checkInput(
-      def,
-      loaded.snapshot.messages,
-      { messages: own?.messages, fields: own?.state },
-      "",
-      "patch",
-    );
-    const config = checkConfig(def, request.config ?? {});
-    const answer = { messages: input.messages, state: input.fields };
-    const change = answered(def, loaded, [answer], {}, config.holds);
-    const started = draft(
-      "start",
-      { input: startInput([answer]), resumes: true },
-      { content: "The run goes on." },
-    );
-    return acceptRun(this.#deps, this.#reader, ref, loaded, {
+    const given = { messages: own?.messages, fields: own?.state };
+    const { messages, fields } = checkInput(def, snapshot.messages, given, "", "patch");
+    return this.#goOn(request.ref, loaded, {
       def,
       runId: newId(),
-      change,
-      source: "patch",
-      before: [],
-      events: [started, ...patchEvents(change, head.step)],
-      decide: [],
+      decided: [],
+      patches: [{ messages, state: fields }],
+      merged: {},
       decision: null,
-      resumes: true,
-      config,
+      config: checkConfig(def, request.config ?? {}),
     });
+  }
+
+  /** Begins the run that goes on where the thread is. */
+  #goOn(ref: ThreadRef, loaded: Loaded, of: GoOn): Promise<RunHandle | undefined> {
+    const { def, runId, decided, decision, config } = of;
+    const change = answered(def, loaded, of.patches, of.merged, config.holds);
+    const input = startInput([...of.patches, { messages: [], state: of.merged }]);
+    const started = draft("start", { input, resumes: true }, { content: "The run goes on." });
+    const interrupts = loaded.interrupts.map((row) => decided.find(({ id }) => id === row.id) ?? row);
+    return acceptRun(
+      this.#deps,
+      this.#reader,
+      ref,
+      { ...loaded, interrupts },
+      {
+        def,
+        runId,
+        change,
+        source: "patch",
+        before: decided.map(decisionEvent),
+        events: [started, ...patchEvents(change, loaded.head.step)],
+        decide: decided.map(decisionOf),
+        decision,
+        resumes: true,
+        config,
+      },
+    );
   }
 
   /** The outcome of the request that these answers repeat. */
@@ -222,7 +184,9 @@ export class Resumption {
     const run = await this.#deps.checkpointer.run(ref, runId);
     if (run === null) throw notFound("the run that this answer started is gone");
     const control = this.#deps.worker.registry.find(threadKey(ref), runId);
-    return this.#reader.handle(ref, runId, run.firstSeq - standing.length - 1, control);
+    // Earlier answers of the same pause have their decisions further up.
+    const decisions = standing.filter(({ interrupt }) => interrupt.resumedBy === runId);
+    return this.#reader.handle(ref, runId, run.firstSeq - decisions.length - 1, control);
   }
 
   /** The thread's graph as loaded. Throws `graph_changed` where a node that is next is gone. */
@@ -240,6 +204,41 @@ export class Resumption {
     return def;
   }
 }
+
+type Patch = Pick<Answer, "messages" | "state">;
+
+/** What a run goes on with. */
+interface GoOn {
+  readonly def: GraphDefinition;
+  readonly runId: string;
+  /** Interrupts that are answered by the write that begins it. */
+  readonly decided: readonly Interrupt[];
+  /** Past the reducers, in this order. */
+  readonly patches: readonly Patch[];
+  /** Through the reducers, as a run's input. */
+  readonly merged: Values;
+  readonly decision: Answer | null;
+  readonly config: CheckedConfig;
+}
+
+/** An interrupt with its answer. */
+function decide(interrupt: Interrupt, decision: Answer | undefined, resumedBy: string | null): Interrupt {
+  return {
+    ...interrupt,
+    status: "resolved",
+    decision: decision ?? null,
+    decidedAt: decision?.at ?? null,
+    resumedBy,
+  };
+}
+
+const decisionOf = ({ id, decision, decidedAt, resumedBy }: Interrupt): Write["decide"][number] => ({
+  id,
+  status: "resolved",
+  answer: decision,
+  resumedBy,
+  at: decidedAt ?? isoNow(),
+});
 
 const movedOn = (): HoldpointError =>
   new HoldpointError(
@@ -271,7 +270,7 @@ function ownAnswer({
 function answered(
   def: GraphDefinition,
   loaded: Loaded,
-  answers: readonly Pick<Answer, "messages" | "state">[],
+  answers: readonly Patch[],
   merged: Values,
   holds: Partial<RunHolds>,
 ): Change {
@@ -281,10 +280,13 @@ function answered(
     answers.flatMap(({ messages }) => messages),
   );
   const patch = Object.assign({}, ...answers.map(({ state }) => state ?? {})) as Record<string, never>;
-  const { values } = patchValues(snapshot.values, patch);
+  const known = withDefaults(def, snapshot.values);
+  const { values } = patchValues(known, patch);
   const after = asRequest(() => mergeFields(def, values, merged));
+  // A field that the graph has got since is no change of what was approved.
+  const patched = opsBetween(known, after).length > 0;
   const ops = opsBetween(snapshot.values, after);
-  const position = rejudge(withHolds(snapshot.position, holds), holds, ops.length > 0);
+  const position = rejudge(withHolds(snapshot.position, holds), holds, patched);
   return {
     snapshot: { ...snapshot, values: after, messages: context, position },
     ops,
@@ -297,7 +299,7 @@ function withHolds(position: Position, holds: Partial<RunHolds>): Position {
   return { ...position, holds: unionHolds(position.holds, holds) };
 }
 
-function startInput(answers: readonly Pick<Answer, "messages" | "state">[]): Record<string, unknown> {
+function startInput(answers: readonly Patch[]): Record<string, unknown> {
   const messages = answers.flatMap((answer) => answer.messages);
   const fields = Object.assign({}, ...answers.map(({ state }) => state ?? {})) as Record<string, unknown>;
   return { ...fields, ...(messages.length === 0 ? {} : { messages }) };

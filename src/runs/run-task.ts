@@ -27,26 +27,25 @@ import type { OnceStore } from "./once-store.js";
 import type { RunControl } from "./run-control.js";
 import type { RunStream } from "./run-stream.js";
 
-export type TaskOutcome = { readonly task: Task; readonly attempts: number } & (
+/** What the attempts of a task came to. `streamed` says that a reader has seen deltas of one of them. */
+export type TaskOutcome = { readonly task: Task; readonly attempts: number; readonly streamed: boolean } & (
   | { readonly kind: "done"; readonly output: NodeOutput; readonly asks: readonly Ask[] }
-  | { readonly kind: "asked"; readonly asks: readonly Ask[]; readonly streamed: boolean }
+  | { readonly kind: "asked"; readonly asks: readonly Ask[] }
   | { readonly kind: "denied"; readonly answer: Answer }
   | {
       readonly kind: "failed";
       readonly code: ErrorCode;
       readonly message: string;
       readonly cause: unknown;
-      readonly streamed: boolean;
     }
   /** Nobody knows whether it acted; `retries` says that it would have been tried again. */
-  | {
-      readonly kind: "timeout";
-      readonly message: string;
-      readonly retries: boolean;
-      readonly streamed: boolean;
-    }
-  | { readonly kind: "abandoned"; readonly streamed: boolean }
+  | { readonly kind: "timeout"; readonly message: string; readonly retries: boolean }
+  | { readonly kind: "abandoned" }
 );
+
+/** What one attempt came to; whether it streamed is known to the attempt. */
+type AttemptOutcome = DistributiveOmit<TaskOutcome, "task" | "attempts" | "streamed">;
+type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
 
 export interface TaskDeps {
   readonly def: GraphDefinition;
@@ -65,7 +64,12 @@ export interface TaskDeps {
 
 export async function runTask(task: Task, deps: TaskDeps): Promise<TaskOutcome> {
   const spec = deps.def.nodes.get(task.node);
-  if (spec === undefined) throw new Error(`the graph "${deps.def.name}" has no node "${task.node}"`);
+  if (spec === undefined) {
+    // Another release of the graph: whoever has one with the node can resume.
+    const message = `the loaded graph "${deps.def.name}" has no node "${task.node}"`;
+    const { attempts, streamed = false } = task;
+    return { task, attempts, streamed, kind: "failed", code: "node_failed", message, cause: undefined };
+  }
   const { attempts: tries = 1, delayMs = 0 } = spec.options.retry ?? {};
   let attempts = task.attempts;
   let streamed = task.streamed === true;
@@ -86,7 +90,8 @@ export async function runTask(task: Task, deps: TaskDeps): Promise<TaskOutcome> 
       ),
     );
     const outcome = await runAttempt(spec, task, attempts, deps);
-    const told = "streamed" in outcome ? { ...outcome, streamed: outcome.streamed || streamed } : outcome;
+    streamed ||= outcome.streamed;
+    const told = { ...outcome, task, attempts, streamed };
     if (told.kind === "timeout") {
       if (!deps.mayRepeat(task)) return { ...told, retries: left > 0 };
     } else if (told.kind !== "failed" || told.code === "invalid_update") {
@@ -98,7 +103,6 @@ export async function runTask(task: Task, deps: TaskDeps): Promise<TaskOutcome> 
       `${task.node} failed and is tried again: ${told.message}`,
     );
     deps.stream.forget(task.id);
-    streamed = told.streamed;
     if (delayMs > 0) await sleep(delayMs, undefined, { signal: deps.control.cut }).catch(() => undefined);
     if (isCut(deps)) return told;
   }
@@ -110,78 +114,70 @@ const isCut = ({ control }: TaskDeps): boolean => control.cut.aborted;
 async function runAttempt(
   spec: NodeSpec,
   task: Task,
-  attempts: number,
+  number: number,
   deps: TaskDeps,
-): Promise<TaskOutcome> {
+): Promise<AttemptOutcome & { readonly streamed: boolean }> {
   const { def, snapshot, control } = deps;
-  const attempt = new Attempt({ ...deps, task, attempt: attempts, step: snapshot.step });
+  const attempt = new Attempt({ ...deps, task, attempt: number, step: snapshot.step });
   const meta = executionMeta({ status: "running", currentNode: task.node, step: snapshot.step });
   const state = stateView(snapshot, meta, (of) => attempt.setInterrupt(of));
-  const base = { task, attempts };
 
-  const work = callNode(spec, state, attempt).then(({ returned, streamed }): TaskOutcome => {
-    const early = attempt.asks.filter((ask) => ask.pauses === "before");
-    if (early.length > 0) return { ...base, kind: "asked", asks: early, streamed: attempt.streamed };
-    return { ...base, kind: "done", output: nodeOutput(def, state, returned, streamed), asks: attempt.asks };
-  });
-  const told = work.catch((error: unknown): TaskOutcome => {
-    const questions = attempt.asks.filter((ask) => ask.kind === "request");
-    if (questions.length > 0)
-      return {
-        ...base,
-        kind: "asked",
-        asks: attempt.asks.filter((ask) => ask.pauses === "before"),
-        streamed: attempt.streamed,
-      };
-    if (isInstance(error, InterruptDenied)) return { ...base, kind: "denied", answer: error.answer };
-    const code = isInstance(error, UpdateFault) ? "invalid_update" : "node_failed";
-    return {
-      ...base,
-      kind: "failed",
-      code,
-      message: `${task.node}: ${errorText(error)}`,
-      cause: error,
-      streamed: attempt.streamed,
-    };
-  });
-  const paused = attempt.paused.then(async (): Promise<TaskOutcome> => {
+  const asked = (): AttemptOutcome => ({ kind: "asked", asks: pausingBefore(attempt) });
+  const told = callNode(spec, state, attempt).then(
+    ({ returned, streamed }): AttemptOutcome => {
+      if (pausingBefore(attempt).length > 0) return asked();
+      try {
+        return { kind: "done", output: nodeOutput(def, state, returned, streamed), asks: attempt.asks };
+      } catch (error) {
+        return failed(task, error);
+      }
+    },
+    (error: unknown): AttemptOutcome => {
+      // What a node does beside a question that is open has no effect, its failing included.
+      if (attempt.asks.some((ask) => ask.kind === "request")) return asked();
+      if (isInstance(error, InterruptDenied)) return { kind: "denied", answer: error.answer };
+      return failed(task, error);
+    },
+  );
+  const paused = attempt.paused.then(async () => {
     // A result that is being stored belongs to this attempt: the next one, maybe elsewhere, must find it.
     await attempt.settled();
-    return {
-      ...base,
-      kind: "asked",
-      asks: attempt.asks.filter((ask) => ask.pauses === "before"),
-      streamed: attempt.streamed,
-    };
+    return asked();
   });
 
   const timers: NodeJS.Timeout[] = [];
-  const cut = cutShort(spec, base, attempt, told, deps, timers);
+  const cut = cutShort(spec, attempt, told, deps, timers);
   try {
     const outcome = await Promise.race([told, paused, cut]);
     // In its grace only a node that returns counts: one that throws was cut off in the middle of something.
     const cutOff = control.cut.aborted && outcome.kind === "failed";
-    return cutOff ? { ...base, kind: "abandoned", streamed: attempt.streamed } : outcome;
+    return { ...(cutOff ? { kind: "abandoned" } : outcome), streamed: attempt.streamed };
   } finally {
     attempt.close();
     for (const timer of timers) clearTimeout(timer);
   }
 }
 
+const pausingBefore = ({ asks }: Attempt): readonly Ask[] => asks.filter((ask) => ask.pauses === "before");
+
+function failed(task: Task, error: unknown): AttemptOutcome {
+  const code = isInstance(error, UpdateFault) ? "invalid_update" : "node_failed";
+  return { kind: "failed", code, message: `${task.node}: ${errorText(error)}`, cause: error };
+}
+
 /** Settles when a timeout, a stop or a lost lease ends the attempt before its node does. */
 function cutShort(
   spec: NodeSpec,
-  base: { task: Task; attempts: number },
   attempt: Attempt,
-  told: Promise<TaskOutcome>,
+  told: Promise<AttemptOutcome>,
   { control, graceMs, log }: TaskDeps,
   timers: NodeJS.Timeout[],
-): Promise<TaskOutcome> {
-  const { promise, resolve } = deferred<TaskOutcome>();
+): Promise<AttemptOutcome> {
+  const { promise, resolve } = deferred<AttemptOutcome>();
   const { timeoutMs, graceMs: ownGrace } = spec.options;
   const abandon = (): void => {
-    log.debug({ node: spec.name, attempt: base.attempts }, `${spec.name} is abandoned`);
-    resolve({ ...base, kind: "abandoned", streamed: attempt.streamed });
+    log.debug({ node: spec.name }, `${spec.name} is abandoned`);
+    resolve({ kind: "abandoned" });
   };
   const onCut = (): void => {
     attempt.abort(control.cut.reason);
@@ -198,14 +194,9 @@ function cutShort(
   if (timeoutMs !== undefined) {
     timers.push(
       setTimeout(() => {
-        attempt.abort(new DOMException(`${spec.name} took longer than ${timeoutMs} ms.`, "TimeoutError"));
-        resolve({
-          ...base,
-          kind: "timeout",
-          message: `${spec.name} took longer than ${timeoutMs} ms`,
-          retries: false,
-          streamed: attempt.streamed,
-        });
+        const message = `${spec.name} took longer than ${timeoutMs} ms`;
+        attempt.abort(new DOMException(message, "TimeoutError"));
+        resolve({ kind: "timeout", message, retries: false });
       }, timeoutMs),
     );
   }

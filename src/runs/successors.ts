@@ -8,7 +8,7 @@ import {
 } from "../engine/index.js";
 import { errorText, show } from "../lib/show.js";
 import { didYouMean } from "../lib/nearest.js";
-import { viewFor } from "./hold-points.js";
+import { viewFor } from "./judge-hold.js";
 
 /** An edge that threw or named no node; the message names the edge. */
 export class EdgeFault extends Error {}
@@ -20,7 +20,14 @@ export async function successors(
   task: Task,
 ): Promise<readonly string[]> {
   if (task.denied !== undefined) return [denialWay(def, task)];
-  if (task.goto !== undefined) return task.goto;
+  if (task.goto !== undefined) {
+    const gone = task.goto.find((name) => name !== END && !def.nodes.has(name));
+    if (gone !== undefined)
+      throw new EdgeFault(
+        `the Command of "${task.node}" goes to "${gone}", which the loaded graph no longer has`,
+      );
+    return task.goto;
+  }
   const edges = def.edges.get(task.node) ?? [];
   if (edges.length === 0)
     throw new EdgeFault(`node "${task.node}" has no edge and returned no Command: nothing says where to go`);
@@ -28,10 +35,11 @@ export async function successors(
   return targets.flat();
 }
 
-/** The hold point's `onDeny`, else the node's, else END. */
+/** `onDeny` of where it was denied: of the node for what it asked itself, else of the hold point; each stands in for the other. */
 function denialWay(def: GraphDefinition, task: Task): string {
-  const hold = task.closed === true ? def.after.get(task.node) : def.before.get(task.node);
-  return hold?.onDeny ?? def.nodes.get(task.node)?.options.onDeny ?? END;
+  const hold = (task.closed === true ? def.after : def.before).get(task.node)?.onDeny;
+  const node = def.nodes.get(task.node)?.options.onDeny;
+  return (task.deniedInside === true ? (node ?? hold) : (hold ?? node)) ?? END;
 }
 
 async function follow(
