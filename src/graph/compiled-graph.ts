@@ -7,14 +7,15 @@ import {
   type RunEvent,
   type RunResult,
 } from "../engine/index.js";
-import type {
-  InputRequest,
-  RunConfig,
-  RunHandle,
-  Runtime,
-  StateView,
-  StopReceipt,
-  Waiting,
+import {
+  THREAD_ID,
+  type InputRequest,
+  type RunConfig,
+  type RunHandle,
+  type Runtime,
+  type StateView,
+  type StopReceipt,
+  type Waiting,
 } from "../runs/index.js";
 import type { z } from "zod";
 import { inMemory, libraryLog, runtimeFor } from "./runtime-for.js";
@@ -190,8 +191,6 @@ export class CompiledGraph<S extends StateSchema = StateSchema> {
     return { tenant: TENANT, threadId };
   }
 }
-
-export const THREAD_ID = /^[A-Za-z0-9._:-]{1,128}$/;
 
 function inputOf({ messages, ...fields }: GraphInput<StateSchema>): InputRequest {
   return { messages, fields: fields };
