@@ -109,6 +109,7 @@ export class CompiledGraph<S extends StateSchema = StateSchema> {
     return runtime.runs.stop(this.#ref(threadId), { ...of, by });
   }
 
+  /** The thread as it stands, or as it stood at a checkpoint. Throws `not_found`. */
   async getState(options: { threadId: string; checkpointId?: string }): Promise<StateResultOf<S>> {
     const runtime = await this.#started();
     return (await runtime.threads.state(
