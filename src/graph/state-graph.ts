@@ -44,6 +44,7 @@ export class StateGraph<S extends StateSchema = EmptySchema, N extends string = 
     this.#reducers = { ...options.reducers };
   }
 
+  /** A node of this name: what it returns is applied to the state when its step closes. Faults are told by `compile`. */
   addNode<const K extends string, R extends NodeResult<S> | object>(
     name: K,
     run: (state: StateOf<S>, ctx: NodeContext) => R & StrictResult<S, R>,
@@ -59,6 +60,7 @@ export class StateGraph<S extends StateSchema = EmptySchema, N extends string = 
     return this;
   }
 
+  /** From one node to the next, always. */
   addEdge(from: Known<N> | typeof START, to: Known<N> | typeof END): this {
     return this.#edge(from, { kind: "static", to });
   }

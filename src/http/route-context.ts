@@ -8,8 +8,7 @@ import type {
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import type { z } from "zod";
 import { HoldpointError } from "../errors.js";
-import { THREAD_ID } from "../graph/index.js";
-import type { Runtime, ThreadRef } from "../runs/index.js";
+import { THREAD_ID, type Runtime, type ThreadRef } from "../runs/index.js";
 import type { ConfigBody, PageQuery } from "./schemas/bodies.js";
 import { problemModel } from "./schemas/models.js";
 import type { SseOptions } from "./sse/respond.js";

@@ -6,4 +6,5 @@ export { MAX_RECURSION_LIMIT, type InputRequest, type RunConfig } from "./reques
 export { asJsonSchema } from "./response-schema.js";
 export type { ResumeRequest, RunHandle, StopReceipt, Waiting } from "./requests.js";
 export { Runtime } from "./runtime.js";
+export { THREAD_ID } from "./thread-key.js";
 export type { RunView, StateView, ThreadView } from "./thread-service.js";
