@@ -45,6 +45,14 @@ export default tseslint.config(
     },
   },
   {
+    // A newcomer reads a function on one screen and a file in one sitting.
+    files: ["src/**"],
+    rules: {
+      "max-lines": ["error", { max: 400 }],
+      "max-lines-per-function": ["error", { max: 60, skipBlankLines: true, skipComments: true }],
+    },
+  },
+  {
     // The engine decides from values alone: time, ids and randomness are arguments (docs/architecture.md).
     files: ["src/engine/**"],
     rules: {

@@ -53,7 +53,7 @@ export function readPage(name: string, text: string): GuidePage {
 }
 
 /** The page's files, over those of the pages before it: what its reader has in front of them. */
-export function filesOf(page: GuidePage, before: readonly GuidePage[]): Map<string, string> {
+function filesOf(page: GuidePage, before: readonly GuidePage[]): Map<string, string> {
   return new Map([...before, page].flatMap(({ files }) => [...files]));
 }
 
@@ -64,7 +64,7 @@ function newFolder(): string {
 }
 
 /** A folder that is to Node what a clone with `npm ci` and a build is, with these files in it. */
-export function cloneWith(files: ReadonlyMap<string, string>): string {
+function cloneWith(files: ReadonlyMap<string, string>): string {
   const folder = newFolder();
   for (const name of ["node_modules", "dist"]) symlinkSync(join(ROOT, name), join(folder, name));
   cpSync(join(ROOT, "package.json"), join(folder, "package.json"));
