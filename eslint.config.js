@@ -9,6 +9,16 @@ const pure = [
   "queueMicrotask",
   "crypto",
   "performance",
+  "fetch",
+  "console",
+  "globalThis",
+];
+
+/** `process.env`, by whatever way a reader of it would write it. */
+const environment = [
+  "MemberExpression:matches([object.name='process'], [object.property.name='process']):matches([property.name='env'], [property.value='env'])",
+  "VariableDeclarator[init.name='process'] > ObjectPattern > Property[key.name='env']",
+  "ImportDeclaration[source.value=/^(node:)?process$/]",
 ];
 
 export default tseslint.config(
@@ -35,6 +45,14 @@ export default tseslint.config(
     },
   },
   {
+    // A newcomer reads a function on one screen and a file in one sitting.
+    files: ["src/**"],
+    rules: {
+      "max-lines": ["error", { max: 400 }],
+      "max-lines-per-function": ["error", { max: 60, skipBlankLines: true, skipComments: true }],
+    },
+  },
+  {
     // The engine decides from values alone: time, ids and randomness are arguments (docs/architecture.md).
     files: ["src/engine/**"],
     rules: {
@@ -55,10 +73,10 @@ export default tseslint.config(
     rules: {
       "no-restricted-syntax": [
         "error",
-        {
-          selector: "MemberExpression[object.name='process'][property.name='env']",
+        ...environment.map((selector) => ({
+          selector,
           message: "Only src/config.ts reads process.env: add a setting there.",
-        },
+        })),
       ],
     },
   },

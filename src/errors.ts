@@ -14,6 +14,7 @@ export type Category =
   | "internal"
   | "run";
 
+/** Every code, with its category and what it always means; `docs/errors.md` adds what to do. */
 export const ERRORS = {
   malformed_body: { category: "malformed", message: "The body is not JSON." },
   bad_cursor: { category: "malformed", message: "The cursor is not one that this server gave." },
@@ -57,6 +58,7 @@ export const ERRORS = {
   crash_loop: { category: "run", message: "The run lost three processes at one step." },
 } as const satisfies Record<string, { category: Category; message: string }>;
 
+/** One of the codes of `ERRORS`. */
 export type ErrorCode = keyof typeof ERRORS;
 
 /** An error that a caller can act on: recognise it by `code`, never by its message. */

@@ -294,9 +294,11 @@ export interface DecisionRecord {
   readonly digest: string;
 }
 
+/** Where threads, runs, checkpoints, interrupts and events live. The head of this file has what every adapter keeps. */
 export interface Checkpointer {
   /** Prepares the storage; idempotent. Throws when it cannot be had or is newer than this code. */
   open(): Promise<void>;
+  /** Gives back what `open` took. What was written stays. */
   close(): Promise<void>;
   /** What it stores in, for people: "memory", "embedded (…)", "PostgreSQL …". */
   readonly describe: string;
@@ -310,6 +312,7 @@ export interface Checkpointer {
     ref: ThreadRef,
     checkpoint: { readonly id: string } | { readonly seq: number },
   ): Promise<{ readonly record: CheckpointRecord; readonly snapshot: Snapshot } | null>;
+  /** One atomic change of a thread, or the reason why nothing was changed. */
   write(write: Write): Promise<Written>;
   /** Reserves numbers for live events; false = fenced. */
   reserve(ref: ThreadRef, epoch: number, limit: number): Promise<boolean>;
@@ -333,18 +336,25 @@ export interface Checkpointer {
   /** Committed entries with a seq above `after`, in order. */
   log(ref: ThreadRef, after: number, limit: number): Promise<readonly LogEntry[]>;
 
+  /** The head alone; null where there is no such thread. */
   thread(ref: ThreadRef): Promise<ThreadHead | null>;
+  /** Threads of any of the statuses, of one graph; null means all. Newest first. */
   threads(
     tenant: string,
     filter: { readonly statuses: readonly ThreadStatus[] | null; readonly graph: string | null },
     page: PageRequest,
   ): Promise<Page<ThreadHead>>;
+  /** One run; null where the thread has none of this id. */
   run(ref: ThreadRef, runId: string): Promise<RunRecord | null>;
+  /** The thread's runs, newest first. */
   runs(ref: ThreadRef, page: PageRequest): Promise<Page<RunRecord>>;
+  /** The thread's messages in their last version, oldest first. */
   messages(ref: ThreadRef, page: PageRequest): Promise<Page<Message>>;
   /** The messages that a run added, oldest first. */
   runMessages(ref: ThreadRef, runId: string): Promise<readonly Message[]>;
+  /** One interrupt, whatever its status; null where the tenant has none of this id. */
   interrupt(tenant: string, id: string): Promise<Interrupt | null>;
+  /** Interrupts of one status, of one graph, of one thread; null means all. Newest first. */
   interrupts(
     tenant: string,
     filter: {
@@ -356,7 +366,9 @@ export interface Checkpointer {
   ): Promise<Page<Interrupt>>;
   /** The interrupts that the commit `seq` opened, as they are now. */
   openedAt(ref: ThreadRef, seq: number): Promise<readonly Interrupt[]>;
+  /** The thread's checkpoints, newest first. */
   checkpoints(ref: ThreadRef, page: PageRequest): Promise<Page<CheckpointRecord>>;
+  /** What stays of the thread's decisions, oldest first. */
   decisionRecords(ref: ThreadRef): Promise<readonly DecisionRecord[]>;
 }
 

@@ -156,14 +156,19 @@ export interface NodeContext {
 
 /** The part of pino's logger that is used, so that nobody below needs pino. */
 export interface Logger {
+  /** For whoever looks for a fault. */
   debug(details: object, message?: string): void;
+  /** For whoever reads along. */
   info(details: object, message?: string): void;
+  /** Something is not as it should be, and work goes on. */
   warn(details: object, message?: string): void;
+  /** Something failed. */
   error(details: object, message?: string): void;
 }
 
 /** Gets every event of a graph's runs, in order. One that throws or hangs never delays or fails a run. */
 export interface EventPublisher {
+  /** Called for one event after the other: the next waits for what this returns. */
   publish(event: import("./events.js").RunEvent): unknown;
 }
 

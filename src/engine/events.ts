@@ -12,6 +12,7 @@ export const EVENT_SOURCES = [
 ] as const;
 export type EventSourceName = (typeof EVENT_SOURCES)[number];
 
+/** What an event tells (design: engine, section 9). */
 export const EventType = {
   START: "start",
   PROGRESS: "progress",
@@ -26,6 +27,7 @@ export const EventType = {
   ERROR: "error",
   END: "end",
 } as const;
+/** One of the values of `EventType`. */
 export type EventType = (typeof EventType)[keyof typeof EventType];
 
 export type TerminalEventType = "interrupted" | "stopped" | "error" | "end";

@@ -1,5 +1,5 @@
 export * from "./advance.js";
-export * from "./answering.js";
+export * from "./check-answer.js";
 export * from "./begin.js";
 export * from "./command.js";
 export * from "./definition.js";
@@ -17,4 +17,4 @@ export * from "./state-change.js";
 export * from "./state-ops.js";
 export * from "./state-view.js";
 export * from "./status.js";
-export * from "./validate.js";
+export * from "./check-graph.js";

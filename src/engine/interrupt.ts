@@ -3,6 +3,7 @@ import type { Json, JsonObject } from "../lib/json.js";
 import type { Message, NewMessage } from "./message.js";
 
 export const DECISIONS = ["approve", "edit", "respond", "deny"] as const;
+/** What a person can decide; which of them an interrupt offers is in its `decisions`. */
 export type DecisionKind = (typeof DECISIONS)[number];
 export const INTERRUPT_KINDS = ["before", "after", "manual", "request", "tool", "crash"] as const;
 export type InterruptKind = (typeof INTERRUPT_KINDS)[number];

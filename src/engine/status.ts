@@ -26,6 +26,7 @@ export const ExecutionStatus = {
   ERROR: "error",
   STOPPED: "stopped",
 } as const satisfies Record<string, ThreadStatus>;
+/** One of the values of `ExecutionStatus`. */
 export type ExecutionStatus = ThreadStatus;
 
 export const isActive = (status: ThreadStatus): boolean => status === "queued" || status === "running";

@@ -2,6 +2,7 @@ import type { EventPublisher, Logger, RunEvent } from "../engine/index.js";
 
 /** Prints one line an event, for development. Extend it to react to some events and call `super.publish` for the rest. */
 export class ConsolePublisher implements EventPublisher {
+  /** Prints thread, number, type, node and text of the event. */
   publish(event: RunEvent): unknown {
     const node = event.nodeName === null ? "" : ` ${event.nodeName}`;
     console.log(

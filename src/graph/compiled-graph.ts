@@ -7,14 +7,15 @@ import {
   type RunEvent,
   type RunResult,
 } from "../engine/index.js";
-import type {
-  InputRequest,
-  RunConfig,
-  RunHandle,
-  Runtime,
-  StateView,
-  StopReceipt,
-  Waiting,
+import {
+  THREAD_ID,
+  type InputRequest,
+  type RunConfig,
+  type RunHandle,
+  type Runtime,
+  type StateView,
+  type StopReceipt,
+  type Waiting,
 } from "../runs/index.js";
 import type { z } from "zod";
 import { inMemory, libraryLog, runtimeFor } from "./runtime-for.js";
@@ -108,6 +109,7 @@ export class CompiledGraph<S extends StateSchema = StateSchema> {
     return runtime.runs.stop(this.#ref(threadId), { ...of, by });
   }
 
+  /** The thread as it stands, or as it stood at a checkpoint. Throws `not_found`. */
   async getState(options: { threadId: string; checkpointId?: string }): Promise<StateResultOf<S>> {
     const runtime = await this.#started();
     return (await runtime.threads.state(
@@ -191,8 +193,6 @@ export class CompiledGraph<S extends StateSchema = StateSchema> {
     return { tenant: TENANT, threadId };
   }
 }
-
-export const THREAD_ID = /^[A-Za-z0-9._:-]{1,128}$/;
 
 function inputOf({ messages, ...fields }: GraphInput<StateSchema>): InputRequest {
   return { messages, fields: fields };

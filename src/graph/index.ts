@@ -1,6 +1,5 @@
-export { CompiledGraph, THREAD_ID } from "./compiled-graph.js";
+export { CompiledGraph } from "./compiled-graph.js";
 export { GraphModuleError, loadGraphs } from "./load-graphs.js";
-export { mermaid } from "./mermaid.js";
 export { Message } from "./message.js";
 export { StateGraph } from "./state-graph.js";
 export type {

@@ -52,6 +52,7 @@ export type NodeResult<S extends StateSchema> =
   | AsyncGenerator<string, Value<S>, undefined>
   | Generator<string, Value<S>, undefined>;
 
+/** A node: gets the state and its context, at once, later, or as a generator of text. */
 export type NodeFunction<S extends StateSchema> = (state: StateOf<S>, ctx: NodeContext) => NodeResult<S>;
 
 /** Refuses keys that the schema does not have, which assignment alone would let pass beside a known one. */
@@ -124,6 +125,7 @@ export interface HoldPointOptions<S extends StateSchema, N extends string> {
   readonly onDeny?: Known<N> | "__end__";
 }
 
+/** What `compile` takes. */
 export interface CompileOptions<S extends StateSchema, N extends string> {
   /** Names the graph on the server. Default: the name of its export. */
   readonly name?: string;

@@ -1,34 +1,36 @@
+import type { IncomingHttpHeaders } from "node:http";
 import type { FastifyInstance } from "fastify";
 import { HoldpointError } from "../errors.js";
 import { isLoopback } from "../lib/loopback.js";
 
-/**
- * Who may call at all, before anything is read. A page of another origin must not reach a server that trusts its network,
- * nor a name that an attacker points at it (DNS rebinding).
- */
+/** Who may call at all, before anything is read. */
 export function registerGuard(app: FastifyInstance, allowedOrigins: readonly string[]): void {
   app.addHook("onRequest", (request, _reply, done) => {
-    const { origin, host = "" } = request.headers;
-    if (!isLoopback(host.replace(/:\d+$/, ""))) {
-      done(
-        new HoldpointError(
-          "host_not_allowed",
-          `this server answers to loopback names only, not to ${JSON.stringify(host)}; call it as 127.0.0.1 or localhost`,
-        ),
-      );
-      return;
-    }
-    if (origin !== undefined && !allowedOrigins.includes(origin) && !isOwn(origin, host)) {
-      done(
-        new HoldpointError(
-          "origin_not_allowed",
-          `pages of ${JSON.stringify(origin)} may not call this server; HOLDPOINT_CORS_ORIGINS lists those that may`,
-        ),
-      );
-      return;
-    }
-    done();
+    done(callerRefusal(request.headers, allowedOrigins) ?? undefined);
   });
+}
+
+/**
+ * Why this caller is not answered, or null. A page of another origin must not reach a server that trusts its network, nor
+ * a name that an attacker points at it (DNS rebinding).
+ */
+export function callerRefusal(
+  { origin, host = "" }: IncomingHttpHeaders,
+  allowedOrigins: readonly string[],
+): HoldpointError | null {
+  if (!isLoopback(host.replace(/:\d+$/, ""))) {
+    return new HoldpointError(
+      "host_not_allowed",
+      `this server answers to loopback names only, not to ${JSON.stringify(host)}; call it as 127.0.0.1 or localhost`,
+    );
+  }
+  if (origin !== undefined && !allowedOrigins.includes(origin) && !isOwn(origin, host)) {
+    return new HoldpointError(
+      "origin_not_allowed",
+      `pages of ${JSON.stringify(origin)} may not call this server; HOLDPOINT_CORS_ORIGINS lists those that may`,
+    );
+  }
+  return null;
 }
 
 const isOwn = (origin: string, host: string): boolean =>

@@ -6,9 +6,9 @@ import type {
   RawServerDefault,
 } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
+import type { z } from "zod";
 import { HoldpointError } from "../errors.js";
-import { THREAD_ID } from "../graph/index.js";
-import type { Runtime, ThreadRef } from "../runs/index.js";
+import { THREAD_ID, type Runtime, type ThreadRef } from "../runs/index.js";
 import type { ConfigBody, PageQuery } from "./schemas/bodies.js";
 import { problemModel } from "./schemas/models.js";
 import type { SseOptions } from "./sse/respond.js";
@@ -68,13 +68,29 @@ export function runConfig(config: ConfigBody | undefined) {
   };
 }
 
+const REFUSALS = {
+  400: "The body is not JSON, or the cursor is not one of this server",
+  403: "The origin or the host name is not allowed",
+  404: "There is no such thing",
+  409: "The thread, or the interrupt, is not in a condition for it",
+  413: "The body is too large",
+  422: "The request does not fit",
+  503: "The database does not answer, or the server is shutting down",
+} as const;
+
+/** An answer as JSON, for a route's description. */
+export const json = <T extends z.ZodType>(description: string, schema: T) => ({
+  description,
+  content: { "application/json": { schema } },
+});
+
 /** The problems that a route may answer with, for its description. Any route may refuse a foreign origin or host. */
-export function problems(...statuses: number[]): Record<number, unknown> {
+export function problems(...statuses: (keyof typeof REFUSALS)[]): Record<number, unknown> {
   return Object.fromEntries(
-    [403, ...statuses].map((status) => [
+    ([403, ...statuses] as const).map((status) => [
       status,
       {
-        description: "Problem details (RFC 9457)",
+        description: `${REFUSALS[status]}. Problem details (RFC 9457) with a \`code\``,
         content: { "application/problem+json": { schema: problemModel } },
       },
     ]),

@@ -1,16 +1,12 @@
 import cors from "@fastify/cors";
 import swagger from "@fastify/swagger";
 import Fastify, { LogController, type FastifyBaseLogger } from "fastify";
-import {
-  jsonSchemaTransform,
-  jsonSchemaTransformObject,
-  validatorCompiler,
-  type ZodTypeProvider,
-} from "fastify-type-provider-zod";
+import { validatorCompiler, type ZodTypeProvider } from "fastify-type-provider-zod";
 import { stringify } from "yaml";
 import { HoldpointError } from "../errors.js";
 import type { Runtime } from "../runs/index.js";
-import { registerGuard } from "./guard.js";
+import { description } from "./description.js";
+import { callerRefusal, registerGuard } from "./guard.js";
 import { registerJsonBody } from "./json-body.js";
 import { registerProblems, sendProblem } from "./problem.js";
 import type { App, RouteContext } from "./route-context.js";
@@ -46,11 +42,12 @@ export async function buildServer(
     // Open streams would keep a closing server alive for ever.
     forceCloseConnections: true,
     routerOptions: { maxParamLength: 100_000 },
-    // A path that cannot be decoded never reaches a route.
+    // A path that cannot be decoded reaches neither a route nor a hook, so the guard is asked here.
     frameworkErrors: (_error, request, reply) => {
-      const [, kind, id = ""] = request.url.split("/");
-      const code = kind === "threads" && !isDecodable(id) ? "invalid_thread_id" : "not_found";
-      void sendProblem(reply, new HoldpointError(code, "the path is not percent-encoded UTF-8"));
+      void sendProblem(
+        reply,
+        callerRefusal(request.headers, options.corsOrigins) ?? undecodable(request.url),
+      );
     },
   }).withTypeProvider<ZodTypeProvider>();
 
@@ -70,36 +67,28 @@ export async function buildServer(
     methods: ["GET", "HEAD", "POST", "PATCH", "DELETE"],
     exposedHeaders: ["Location", "Content-Location", "Retry-After"],
   });
-  await app.register(swagger, {
-    openapi: {
-      openapi: "3.1.0",
-      info: {
-        title: "Holdpoint",
-        version: options.version,
-        description:
-          "Runs agent graphs, holds them where a person must sign off, and goes on exactly where they stopped.",
-        license: { name: "MIT", identifier: "MIT" },
-      },
-      servers: [{ url: "/" }],
-      tags: ["runs", "decisions", "streams", "threads", "graphs", "service"].map((name) => ({ name })),
-    },
-    transform: jsonSchemaTransform,
-    transformObject: jsonSchemaTransformObject,
-  });
+  // What `/openapi.yaml` is made from; it must be there before the routes are.
+  await app.register(swagger, description(options.version));
 
   const context: RouteContext = {
     runtime,
     sse: { heartbeatMs: options.sseHeartbeatMs, retryMs: options.sseRetryMs, stallMs: STALL_MS },
   };
-  let description: string | null = null;
+  let openapi: string | null = null;
   runRoutes(app, context);
   streamRoutes(app, context);
   threadRoutes(app, context);
   interruptRoutes(app, context);
   graphRoutes(app, context);
-  serviceRoutes(app, context, () => (description ??= openapiOf(app)));
+  serviceRoutes(app, context, () => (openapi ??= openapiOf(app)));
   await app.ready();
   return app;
+}
+
+function undecodable(url: string): HoldpointError {
+  const [, kind, id = ""] = url.split("/");
+  const code = kind === "threads" && !isDecodable(id) ? "invalid_thread_id" : "not_found";
+  return new HoldpointError(code, "the path is not percent-encoded UTF-8");
 }
 
 function isDecodable(text: string): boolean {

@@ -9,8 +9,8 @@ import {
   type RunFault,
   type RunResult,
 } from "../engine/index.js";
-import { mermaid } from "../graph/index.js";
 import type { RunView, StateView, StopReceipt, ThreadView } from "../runs/index.js";
+import { mermaid } from "./mermaid.js";
 import type {
   decisionModel,
   eventModel,

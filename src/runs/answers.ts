@@ -152,8 +152,24 @@ function patchOf({ state }: AnswerRequest): Record<string, unknown> | null {
   return state === undefined || Object.keys(state).length === 0 ? null : state;
 }
 
-/** An answer that its interrupt takes. Throws 422 otherwise, with every fault. */
-export function makeAnswer(
+/** Answers that their interrupts take, in the order given. Throws 422 for the first that is none, with every fault of it. */
+export function makeAnswers(
+  def: GraphDefinition,
+  { snapshot, interrupts }: Pick<Loaded, "snapshot" | "interrupts">,
+  open: readonly (Standing & { kind: "open" })[],
+  by: string,
+): Answer[] {
+  const answers: Answer[] = [];
+  // Messages of answers that wait for others are in no state yet, and are not to be replaced.
+  const waiting = interrupts.flatMap(({ decision }) => decision?.messages ?? []);
+  for (const each of open) {
+    const now = answers.flatMap(({ messages }) => messages);
+    answers.push(makeAnswer(def, snapshot, [...snapshot.messages, ...waiting, ...now], each, by));
+  }
+  return answers;
+}
+
+function makeAnswer(
   def: GraphDefinition,
   snapshot: Snapshot,
   context: readonly Message[],

@@ -5,25 +5,45 @@ import {
   nextNodes,
   type Change,
   type Draft,
+  type GraphDefinition,
   type Interrupt,
   type Position,
-  type RunEvent,
 } from "../engine/index.js";
 import { isoNow } from "./ids.js";
 import type { RunServiceDeps } from "./requests.js";
 import { messageEvent } from "./run-draft.js";
-import { toStored } from "./run-stream.js";
+import { placeEvents, toStored } from "./run-stream.js";
 import { threadKey } from "./thread-key.js";
 
-/** A write between runs that starts none; the new seq, or null when the thread moved. */
+/** A draft, or what makes it once its checkpoint has an id. */
+export type PatchDraft = Draft | ((checkpointId: string) => Draft);
+
+export const withCheckpoint = (drafts: readonly PatchDraft[], checkpointId = ""): Draft[] =>
+  drafts.map((draft) => (typeof draft === "function" ? draft(checkpointId) : draft));
+
+/** What is written to a thread between runs; what is left out stays as it is. */
+export interface Between {
+  readonly drafts: readonly Draft[];
+  readonly head?: Partial<Write["head"]>;
+  readonly position?: Position;
+  readonly checkpoint?: Write["checkpoint"];
+  readonly messages?: Write["messages"];
+  readonly decide?: Write["decide"];
+  readonly retext?: Write["retext"];
+}
+
+/** A write between runs that starts none; the new seq, or undefined when the thread moved. */
 export async function writeBetween(
   { checkpointer, live, graphs }: Pick<RunServiceDeps, "checkpointer" | "live" | "graphs">,
   loaded: Loaded,
-  of: { events: RunEvent[]; head: Write["head"]; decide: Write["decide"]; position?: Position },
-): Promise<number | null> {
+  of: Between,
+  graph: GraphDefinition | null = graphs.find(loaded.head.graph ?? "") ?? null,
+): Promise<number | undefined> {
   const { head } = loaded;
   const ref = { tenant: head.tenant, threadId: head.threadId };
-  const seq = head.seq + Math.max(1, of.events.length);
+  const events = placeEvents(of.drafts, head.seq, head.threadId, null);
+  // Even a write without events moves the thread on: whoever read it before must read again.
+  const seq = head.seq + Math.max(1, events.length);
   const written = await checkpointer.write({
     ref,
     guard: { by: "seq", from: head.seq },
@@ -31,21 +51,22 @@ export async function writeBetween(
     seq,
     limit: seq,
     runId: null,
-    head: of.head,
+    head: { ...headOf(head), ...of.head },
     ...(of.position === undefined ? {} : { position: of.position }),
-    events: of.events.map(toStored),
-    messages: [],
+    ...(of.checkpoint === undefined ? {} : { checkpoint: of.checkpoint }),
+    events: events.map(toStored),
+    messages: of.messages ?? [],
     open: [],
-    decide: of.decide,
-    retext: [],
+    decide: of.decide ?? [],
+    retext: of.retext ?? [],
   });
-  if (written.outcome !== "committed") return null;
-  live.publish({ key: threadKey(ref), graph: graphs.find(head.graph ?? "") ?? null }, of.events, seq);
+  if (written.outcome !== "committed") return undefined;
+  live.publish({ key: threadKey(ref), graph }, events, seq);
   return seq;
 }
 
 /** Messages, and `update` where a patch changed fields. */
-export function patchEvents(change: Change, step: number): (Draft | ((checkpointId: string) => Draft))[] {
+export function patchEvents(change: Change, step: number): PatchDraft[] {
   const messages = change.messages.map(({ message }) => messageEvent(message));
   if (change.ops.length === 0) return messages;
   const changed = change.ops.map(([, field]) => field);
@@ -78,7 +99,7 @@ export function decisionEvent(interrupt: Interrupt): Draft {
 }
 
 /** The head as it is, for a write that leaves it. */
-export const headOf = ({
+const headOf = ({
   graph,
   status,
   step,

@@ -48,11 +48,11 @@ import {
   type Task,
 } from "../engine/index.js";
 import { errorText, isInstance } from "../lib/show.js";
-import { judgeHold } from "./hold-points.js";
+import { judgeHold } from "./judge-hold.js";
 import { InFlight } from "./in-flight.js";
 import { innerOutput, innerStart } from "./nested-run.js";
 import { CUT, orCut } from "./or-cut.js";
-import { EdgeFault, successors } from "./routes.js";
+import { EdgeFault, successors } from "./successors.js";
 import type { RunControl } from "./run-control.js";
 import type { ExecuteDeps, RunJob } from "./run-job.js";
 import { outcomeOf } from "./run-outcome.js";

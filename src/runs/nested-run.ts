@@ -10,7 +10,7 @@ import {
   type Values,
 } from "../engine/index.js";
 import { isRecord, type Json } from "../lib/json.js";
-import { nodeView, viewFor } from "./hold-points.js";
+import { nodeView, viewFor } from "./judge-hold.js";
 import { field, nodeOutput } from "./node-output.js";
 
 /** What a nested graph begins with: what `in` made, what a `Send` gave, or the fields it shares. Throws UpdateFault. */

@@ -39,3 +39,9 @@ export function notResumable(head: ThreadHead): HoldpointError {
     { thread_status: head.status },
   );
 }
+
+/** Throws `shutting_down`. */
+export function refuseWhenDraining(worker: { readonly draining: boolean }): void {
+  if (worker.draining)
+    throw new HoldpointError("shutting_down", "this process is shutting down; send the request again");
+}

@@ -3,7 +3,7 @@ import type { Checkpointer, ThreadRef } from "../checkpoint/checkpointer.js";
 import type { AnswerRequest, GraphDefinition, RunEvent, RunResult } from "../engine/index.js";
 import type { Live } from "../events/index.js";
 import type { GraphRegistry } from "./graph-registry.js";
-import type { RuntimeOptions } from "./options.js";
+import type { RuntimeOptions } from "./runtime-options.js";
 import type { InputRequest, RunConfig } from "./request-input.js";
 import type { RunWorker } from "./run-worker.js";
 

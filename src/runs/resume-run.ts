@@ -1,5 +1,5 @@
 /** Answers what a thread waits for, and continues one that was stopped or failed. */
-import type { Loaded, ThreadHead, ThreadRef } from "../checkpoint/checkpointer.js";
+import type { Loaded, ThreadHead, ThreadRef, Write } from "../checkpoint/checkpointer.js";
 import { HoldpointError, invalid, notFound } from "../errors.js";
 import {
   applySaid,
@@ -15,19 +15,20 @@ import {
   type Interrupt,
   type Position,
   type RunHolds,
+  type Said,
   type Snapshot,
+  type Values,
 } from "../engine/index.js";
 import { acceptRun, asRequest } from "./accept-run.js";
-import { bindAnswers, givenAnswers, makeAnswer, standings, type Bound, type Standing } from "./answers.js";
-import { decisionEvent, headOf, patchEvents, writeBetween } from "./between-runs.js";
+import { bindAnswers, givenAnswers, makeAnswers, standings, type Bound, type Standing } from "./answers.js";
+import { decisionEvent, patchEvents, writeBetween } from "./between-runs.js";
 import { isoNow, newId } from "./ids.js";
-import { mismatch, noThread, notResumable } from "./refusals.js";
-import { checkConfig, checkInput } from "./request-input.js";
+import { mismatch, noThread, notResumable, refuseWhenDraining } from "./refusals.js";
+import { checkConfig, checkInput, type CheckedConfig } from "./request-input.js";
 import type { ResumeRequest, RunHandle, RunServiceDeps, Waiting } from "./requests.js";
 import type { RunReader } from "./run-reader.js";
-import { placeEvents } from "./run-stream.js";
 import { threadKey } from "./thread-key.js";
-import { refuseWhenDraining, untilSettled } from "./until-settled.js";
+import { untilSettled } from "./until-settled.js";
 
 export class Resumption {
   readonly #deps: RunServiceDeps;
@@ -88,76 +89,29 @@ export class Resumption {
     const { head } = loaded;
     const def = this.#graphOf(loaded, request.graph);
     const open = standing.flatMap((each) => (each.kind === "open" ? [each] : []));
-    const answers: Answer[] = [];
-    const before = loaded.interrupts.flatMap(({ decision }) => decision?.messages ?? []);
-    for (const each of open) {
-      const said = [...loaded.snapshot.messages, ...before, ...answers.flatMap(({ messages }) => messages)];
-      answers.push(makeAnswer(def, loaded.snapshot, said, each, by));
-    }
+    const answers = makeAnswers(def, loaded, open, by);
     const config = checkConfig(def, request.config ?? {});
     const { given, complete } = givenAnswers(loaded, answers);
-    const runId = complete ? newId() : null;
-    const decided = open.map(({ interrupt }, i): Interrupt => {
-      const decision = answers[i] ?? null;
-      return {
-        ...interrupt,
-        status: "resolved",
-        decision,
-        decidedAt: decision?.at ?? null,
-        resumedBy: runId,
-      };
-    });
-    const decisions = decided.map((interrupt) => decisionEvent(interrupt));
-    const decide = decided.map(({ id, decision, decidedAt }) => ({
-      id,
-      status: "resolved" as const,
-      answer: decision,
-      resumedBy: runId,
-      at: decidedAt ?? isoNow(),
-    }));
-
-    if (runId === null) {
-      const events = placeEvents(decisions, head.seq, ref.threadId, null);
+    if (!complete) {
+      const decided = open.map(({ interrupt }, i) => decide(interrupt, answers[i], null));
       const written = await writeBetween(this.#deps, loaded, {
-        events,
-        head: headOf(head),
-        decide,
+        drafts: decided.map(decisionEvent),
+        decide: decided.map(decisionOf),
         position: withHolds(loaded.snapshot.position, config.holds),
       });
-      return written ? this.#reader.waiting(ref, head.runId) : undefined;
+      return written === undefined ? undefined : this.#reader.waiting(ref, head.runId);
     }
+    const runId = newId();
     const merged = checkInput(def, loaded.snapshot.messages, request.goOn ?? {}, "input");
-    const more = { messages: merged.messages, state: null, about: null };
-    const change = asRequest(() =>
-      applySaid(def, loaded.snapshot, [...given, more], merged.fields, config.holds),
-    );
-    const started = draft(
-      "start",
-      { input: startInput([...given, { messages: merged.messages, state: merged.fields }]), resumes: true },
-      { content: "The run goes on." },
-    );
-    const patched = patchEvents(change, head.step);
-    return acceptRun(
-      this.#deps,
-      this.#reader,
-      ref,
-      {
-        ...loaded,
-        interrupts: loaded.interrupts.map((row) => decided.find(({ id }) => id === row.id) ?? row),
-      },
-      {
-        def,
-        runId,
-        change,
-        source: "patch",
-        before: decisions,
-        events: [started, ...patched],
-        decide,
-        decision: (given.find(({ answer }) => answer.decision === "deny") ?? given.at(-1))?.answer ?? null,
-        resumes: true,
-        config,
-      },
-    );
+    return this.#goOn(ref, loaded, {
+      def,
+      runId,
+      decided: open.map(({ interrupt }, i) => decide(interrupt, answers[i], runId)),
+      said: [...given, { messages: merged.messages, state: null, about: null }],
+      merged: merged.fields,
+      decision: (given.find(({ answer }) => answer.decision === "deny") ?? given.at(-1))?.answer ?? null,
+      config,
+    });
   }
 
   /** A stopped or failed thread goes on where it was; `state` and `messages` are applied first, like a patch. */
@@ -166,8 +120,7 @@ export class Resumption {
     own: AnswerRequest | null,
     loaded: Loaded,
   ): Promise<RunHandle | undefined> {
-    const { ref } = request;
-    const { head } = loaded;
+    const { head, snapshot } = loaded;
     if (MOVES[head.status].resume !== "continue") throw notResumable(head);
     if (own?.decision !== undefined || own?.data !== undefined || own?.reason !== undefined) {
       throw new HoldpointError(
@@ -177,37 +130,45 @@ export class Resumption {
       );
     }
     const def = this.#graphOf(loaded, request.graph);
-    const input = checkInput(
-      def,
-      loaded.snapshot.messages,
-      { messages: own?.messages, fields: own?.state },
-      "",
-      "patch",
-    );
-    const config = checkConfig(def, request.config ?? {});
-    const answer = { messages: input.messages, state: input.fields, about: null };
-    // What was answered before a stop stays given, and is said now.
-    const { given } = givenAnswers(loaded, []);
-    const change = asRequest(() =>
-      applySaid(def, loaded.snapshot, [...given, answer], {}, config.holds),
-    );
-    const started = draft(
-      "start",
-      { input: startInput([...given, answer]), resumes: true },
-      { content: "The run goes on." },
-    );
-    return acceptRun(this.#deps, this.#reader, ref, loaded, {
+    const given = { messages: own?.messages, fields: own?.state };
+    const { messages, fields } = checkInput(def, snapshot.messages, given, "", "patch");
+    return this.#goOn(request.ref, loaded, {
       def,
       runId: newId(),
-      change,
-      source: "patch",
-      before: [],
-      events: [started, ...patchEvents(change, head.step)],
-      decide: [],
+      decided: [],
+      // What was answered before a stop stays given, and is said now.
+      said: [...givenAnswers(loaded, []).given, { messages, state: fields, about: null }],
+      merged: {},
       decision: null,
-      resumes: true,
-      config,
+      config: checkConfig(def, request.config ?? {}),
     });
+  }
+
+  /** Begins the run that goes on where the thread is. */
+  #goOn(ref: ThreadRef, loaded: Loaded, of: GoOn): Promise<RunHandle | undefined> {
+    const { def, runId, decided, decision, config } = of;
+    const change = asRequest(() => applySaid(def, loaded.snapshot, of.said, of.merged, config.holds));
+    const input = startInput([...of.said, { messages: [], state: of.merged }]);
+    const started = draft("start", { input, resumes: true }, { content: "The run goes on." });
+    const interrupts = loaded.interrupts.map((row) => decided.find(({ id }) => id === row.id) ?? row);
+    return acceptRun(
+      this.#deps,
+      this.#reader,
+      ref,
+      { ...loaded, interrupts },
+      {
+        def,
+        runId,
+        change,
+        source: "patch",
+        before: decided.map(decisionEvent),
+        events: [started, ...patchEvents(change, loaded.head.step)],
+        decide: decided.map(decisionOf),
+        decision,
+        resumes: true,
+        config,
+      },
+    );
   }
 
   /** The outcome of the request that these answers repeat. */
@@ -241,6 +202,39 @@ export class Resumption {
     return def;
   }
 }
+
+/** What a run goes on with. */
+interface GoOn {
+  readonly def: GraphDefinition;
+  readonly runId: string;
+  /** Interrupts that are answered by the write that begins it. */
+  readonly decided: readonly Interrupt[];
+  /** In this order, patches past the reducers. */
+  readonly said: readonly Said[];
+  /** Through the reducers, as a run's input. */
+  readonly merged: Values;
+  readonly decision: Answer | null;
+  readonly config: CheckedConfig;
+}
+
+/** An interrupt with its answer. */
+function decide(interrupt: Interrupt, decision: Answer | undefined, resumedBy: string | null): Interrupt {
+  return {
+    ...interrupt,
+    status: "resolved",
+    decision: decision ?? null,
+    decidedAt: decision?.at ?? null,
+    resumedBy,
+  };
+}
+
+const decisionOf = ({ id, decision, decidedAt, resumedBy }: Interrupt): Write["decide"][number] => ({
+  id,
+  status: "resolved",
+  answer: decision,
+  resumedBy,
+  at: decidedAt ?? isoNow(),
+});
 
 /** A node that a task waits at and the graph no longer has, at any depth. */
 function goneFrom(def: GraphDefinition, snapshot: Snapshot): string | undefined {

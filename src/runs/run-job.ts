@@ -2,7 +2,7 @@ import type { Checkpointer, Loaded, RunRecord, TaskRecord, ThreadRef } from "../
 import type { GraphDefinition, Logger, Message } from "../engine/index.js";
 import type { Live } from "../events/index.js";
 import type { OnceStore } from "./once-store.js";
-import type { RuntimeOptions } from "./options.js";
+import type { RuntimeOptions } from "./runtime-options.js";
 
 /** A claimed run and all that is needed to go on with it. */
 export interface RunJob {

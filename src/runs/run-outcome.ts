@@ -15,7 +15,7 @@ import {
   type Snapshot,
 } from "../engine/index.js";
 import { CUT, orCut } from "./or-cut.js";
-import { successors } from "./routes.js";
+import { successors } from "./successors.js";
 
 /** How long the end of a run waits for its edges to say what would come next. */
 const NEXT_NODES_MS = { stopped: 50, otherwise: 250 };

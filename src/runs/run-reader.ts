@@ -4,7 +4,7 @@ import { HoldpointError, notFound } from "../errors.js";
 import { isInterrupted, isTerminal, type Interrupt, type RunEvent, type RunResult } from "../engine/index.js";
 import { tail, type Live } from "../events/index.js";
 import { readEvents, resultOf } from "./hydrate.js";
-import type { RuntimeOptions } from "./options.js";
+import type { RuntimeOptions } from "./runtime-options.js";
 import { noThread } from "./refusals.js";
 import type { RunHandle, Waiting } from "./requests.js";
 import type { RunControl } from "./run-control.js";

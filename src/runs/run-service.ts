@@ -4,7 +4,7 @@ import { invalid } from "../errors.js";
 import { begin, draft } from "../engine/index.js";
 import { acceptRun, asRequest } from "./accept-run.js";
 import { newId } from "./ids.js";
-import { refuseRun } from "./refusals.js";
+import { refuseRun, refuseWhenDraining } from "./refusals.js";
 import { checkConfig, checkInput } from "./request-input.js";
 import type {
   ResumeRequest,
@@ -18,7 +18,7 @@ import { Resumption } from "./resume-run.js";
 import { messageEvent } from "./run-draft.js";
 import { RunReader } from "./run-reader.js";
 import { stopRun } from "./stop-run.js";
-import { refuseWhenDraining, untilSettled } from "./until-settled.js";
+import { untilSettled } from "./until-settled.js";
 
 export class RunService {
   /** Results and events of runs. */

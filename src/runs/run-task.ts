@@ -18,7 +18,7 @@ import {
 import { deferred } from "../lib/deferred.js";
 import { errorText, isInstance } from "../lib/show.js";
 import { newId } from "./ids.js";
-import { nodeView } from "./hold-points.js";
+import { nodeView } from "./judge-hold.js";
 import { Attempt } from "./node-context.js";
 import { nodeOutput, type Streamed } from "./node-output.js";
 import type { OnceStore } from "./once-store.js";

@@ -13,7 +13,7 @@ import { executeRun } from "./execute-run.js";
 import type { GraphRegistry } from "./graph-registry.js";
 import { newId } from "./ids.js";
 import { OnceStore, type EffectsUnderWay } from "./once-store.js";
-import type { RuntimeOptions } from "./options.js";
+import type { RuntimeOptions } from "./runtime-options.js";
 import type { RunJob } from "./run-job.js";
 import { RunControl, StopRegistry } from "./run-control.js";
 import { threadKey } from "./thread-key.js";

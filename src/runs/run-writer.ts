@@ -4,7 +4,6 @@ import type { SinceValues, Write, Written } from "../checkpoint/checkpointer.js"
 import { HoldpointError } from "../errors.js";
 import {
   nextNodes,
-  type Draft,
   type Interrupt,
   type Message,
   type Opening,
@@ -18,8 +17,15 @@ import { isoNow, newId } from "./ids.js";
 import { seenStop, type RunControl } from "./run-control.js";
 import { RunDraft } from "./run-draft.js";
 import type { ExecuteDeps, RunJob } from "./run-job.js";
-import { BLOCK, RunStream } from "./run-stream.js";
+import { BLOCK, RunStream, type Batch } from "./run-stream.js";
 import { terminalEvent } from "./terminal-event.js";
+
+/** The end of a run: what it came to, what it asks, and its result once the terminal event has its seq. */
+interface Ending {
+  readonly outcome: Outcome;
+  readonly rows: readonly Interrupt[];
+  readonly result: (seq: number) => RunResult;
+}
 
 export class RunWriter {
   readonly draft = new RunDraft();
@@ -57,20 +63,14 @@ export class RunWriter {
 
   /** Commits what was collected; more is to come. */
   async commit(snapshot: Snapshot): Promise<"committed" | "lost" | "stopping"> {
-    const checkpoint = this.draft.checkpoint(snapshot.values, this.#since);
     const next = nextNodes(snapshot);
-    const events = this.draft.events({
-      step: snapshot.step,
-      checkpointId: checkpoint?.id ?? "",
-      nextNodes: next,
-    });
     const head = {
       status: "running" as const,
       currentNode: next[0] ?? null,
       nextNodes: next,
       interruptReason: null,
     };
-    return this.#write(snapshot, events, { head, checkpoint, open: [] });
+    return this.#write(snapshot, head);
   }
 
   /** Ends the run, opening what it asks; the result, or why it was not written. */
@@ -79,7 +79,6 @@ export class RunWriter {
     outcome: Outcome,
     openings: readonly Opening[],
   ): Promise<RunResult | "lost" | "stopping"> {
-    const checkpoint = this.draft.checkpoint(snapshot.values, this.#since);
     const rows = openings.map((opening) => this.#openInterrupt(opening));
     const result = (seq: number): RunResult =>
       makeResult(this.#job.ref, this.#job.run, outcome, {
@@ -89,71 +88,59 @@ export class RunWriter {
         seq,
       });
     const { status, currentNode, nextNodes: next, interruptReason } = outcome;
-    const events = this.draft.events({
-      step: snapshot.step,
-      checkpointId: checkpoint?.id ?? "",
-      nextNodes: next,
-    });
     const head = { status, currentNode, nextNodes: next, interruptReason };
-    const written = await this.#write(
-      snapshot,
-      events,
-      { head, checkpoint, open: rows, end: outcome },
-      result,
-    );
+    const written = await this.#write(snapshot, head, { outcome, rows, result });
     return written === "committed" ? result(this.stream.base) : written;
   }
 
-  /** One fenced write of this run. `result` makes the terminal event's, once its seq is known. */
+  /** One fenced write of this run. */
   async #write(
     snapshot: Snapshot,
-    events: readonly Draft[],
-    of: {
-      head: Omit<Write["head"], "graph" | "step">;
-      checkpoint: Write["checkpoint"] | undefined;
-      open: readonly Interrupt[];
-      end?: Outcome;
-    },
-    result?: (seq: number) => RunResult,
+    head: Omit<Write["head"], "graph" | "step">,
+    end?: Ending,
   ): Promise<"committed" | "lost" | "stopping"> {
-    const { options } = this.#deps;
     const { ref, run, epoch } = this.#job;
-    const terminal =
-      of.end === undefined || result === undefined ? [] : [(seq: number) => terminalEvent(result(seq))];
+    const { step, position } = snapshot;
+    const checkpoint = this.draft.checkpoint(snapshot.values, this.#since);
+    const events = this.draft.events({
+      step,
+      checkpointId: checkpoint?.id ?? "",
+      nextNodes: head.nextNodes,
+    });
+    const terminal = end === undefined ? [] : [(seq: number) => terminalEvent(end.result(seq))];
     const batch = this.stream.prepare([...events, ...terminal]);
-    const limit = of.end === undefined ? batch.seq + BLOCK : batch.seq;
-    const open = of.open.map((interrupt) => ({ ...interrupt, seq: batch.seq }));
+    const { seq } = batch;
+    const seesStop = seenStop(this.#control.stop);
     const write: Write = {
       ref,
-      guard: {
-        by: "run",
-        from: this.stream.base,
-        epoch,
-        runId: run.runId,
-        seesStop: seenStop(this.#control.stop),
-      },
+      guard: { by: "run", from: this.stream.base, epoch, runId: run.runId, seesStop },
       at: isoNow(),
-      seq: batch.seq,
-      limit,
+      seq,
+      limit: end === undefined ? seq + BLOCK : seq,
       runId: run.runId,
-      head: { ...of.head, graph: run.graph, step: snapshot.step },
-      position: snapshot.position,
-      ...(of.checkpoint === undefined ? {} : { checkpoint: of.checkpoint }),
-      ...(of.end === undefined ? {} : { end: of.end }),
+      head: { ...head, graph: run.graph, step },
+      position,
+      ...(checkpoint === undefined ? {} : { checkpoint }),
+      ...(end === undefined ? {} : { end: end.outcome }),
       events: batch.stored,
       messages: this.draft.messages,
-      open,
+      open: (end?.rows ?? []).map((row) => ({ ...row, seq })),
       decide: [],
       retext: [],
     };
-    await options.hooks.beforeCommit?.(write);
-    const written = await this.#persist(write);
+    await this.#deps.options.hooks.beforeCommit?.(write);
+    return this.#after(write, batch, await this.#persist(write));
+  }
+
+  /** What a write means for what comes next. */
+  #after(write: Write, batch: Batch, written: Written): "committed" | "lost" | "stopping" {
     if (written.outcome === "stopping") {
       this.stream.refused();
       this.#control.requestStop(written.stop);
       return "stopping";
     }
     if (written.outcome !== "committed") {
+      const { ref, run, epoch } = this.#job;
       this.#deps.log.warn(
         { thread_id: ref.threadId, run_id: run.runId, epoch },
         "the run's lease is lost: another process goes on with it",
@@ -162,10 +149,10 @@ export class RunWriter {
       return "lost";
     }
     this.#messages.push(...this.draft.messages.map(({ message }) => message));
-    if (of.checkpoint !== undefined) this.#since = of.checkpoint.sinceValues;
+    if (write.checkpoint !== undefined) this.#since = write.checkpoint.sinceValues;
     this.#committedAt = write.at;
     this.draft.clear();
-    this.stream.committed(batch, limit);
+    this.stream.committed(batch, write.limit);
     return "committed";
   }
 

@@ -3,7 +3,7 @@ import { HoldpointError } from "../errors.js";
 import { feedPublisher, Live } from "../events/index.js";
 import type { EventPublisher, GraphDefinition, Logger, RunEvent } from "../engine/index.js";
 import { GraphRegistry } from "./graph-registry.js";
-import { runtimeOptions, type RuntimeOptions } from "./options.js";
+import { runtimeOptions, type RuntimeOptions } from "./runtime-options.js";
 import { RunService } from "./run-service.js";
 import { RunWorker } from "./run-worker.js";
 import { ThreadService } from "./thread-service.js";

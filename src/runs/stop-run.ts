@@ -1,11 +1,10 @@
 import type { Loaded, StopMode, StopRequest, ThreadHead, ThreadRef } from "../checkpoint/checkpointer.js";
 import { isInterrupted, type Interrupt } from "../engine/index.js";
-import { decisionEvent, headOf, writeBetween } from "./between-runs.js";
+import { decisionEvent, writeBetween } from "./between-runs.js";
 import { isoNow } from "./ids.js";
 import { noThread } from "./refusals.js";
 import type { RunServiceDeps, StopReceipt } from "./requests.js";
 import type { RunReader } from "./run-reader.js";
-import { placeEvents } from "./run-stream.js";
 import { threadKey } from "./thread-key.js";
 import { untilSettled } from "./until-settled.js";
 
@@ -63,7 +62,6 @@ async function cancel(
     status: "cancelled",
     decidedAt: stop.at,
   }));
-  const events = placeEvents(cancelled.map(decisionEvent), head.seq, ref.threadId, null);
   const decide = open.map(({ id }) => ({
     id,
     status: "cancelled" as const,
@@ -72,11 +70,11 @@ async function cancel(
     at: stop.at,
   }));
   const seq = await writeBetween(deps, loaded, {
-    events,
-    head: { ...headOf(head), status: "stopped", interruptReason: null },
+    drafts: cancelled.map(decisionEvent),
+    head: { status: "stopped", interruptReason: null },
     decide,
   });
-  if (seq === null) return undefined;
+  if (seq === undefined) return undefined;
   return {
     ...receipt(ref, head, head.runId),
     running: false,

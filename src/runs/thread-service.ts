@@ -29,16 +29,16 @@ import {
 import type { Live } from "../events/index.js";
 import type { GraphRegistry } from "./graph-registry.js";
 import { errorText } from "../lib/show.js";
-import { judgeHold } from "./hold-points.js";
+import { judgeHold } from "./judge-hold.js";
 import { publicState, resultOf } from "./hydrate.js";
 import { isoNow, newId } from "./ids.js";
 import { checkInput, checkMetadata, type InputRequest } from "./request-input.js";
 import { checkpointOf } from "./run-draft.js";
-import { patchEvents } from "./between-runs.js";
+import { patchEvents, withCheckpoint, writeBetween, type Between } from "./between-runs.js";
 import { busy, mismatch, noThread } from "./refusals.js";
 import type { RunReader } from "./run-reader.js";
-import { placeEvents, toStored } from "./run-stream.js";
 import { threadKey } from "./thread-key.js";
+import { untilSettled } from "./until-settled.js";
 
 /** A thread with what it waits for. */
 export interface ThreadView {
@@ -173,8 +173,8 @@ export class ThreadService {
   }
 
   /** Patches fields past their reducers and adds messages. Throws `thread_busy`, and 422 for what the state refuses. */
-  async patch(ref: ThreadRef, input: InputRequest, graph?: GraphDefinition): Promise<StateView> {
-    for (;;) {
+  patch(ref: ThreadRef, input: InputRequest, graph?: GraphDefinition): Promise<StateView> {
+    return untilSettled(async () => {
       const loaded = await this.#deps.checkpointer.load(ref);
       if (loaded.head === null) throw noThread(ref);
       const { head } = loaded;
@@ -182,44 +182,23 @@ export class ThreadService {
       const def = this.#deps.graphs.choose(graph, head.graph);
       if (head.graph !== null && head.graph !== def.name) throw mismatch(head, def);
       const from = this.#withDefaults(head, loaded.snapshot);
-      const { messages, fields } = checkInput(
-        def,
-        from.messages,
-        { messages: input.messages, fields: input.fields },
-        "state",
-        "patch",
-      );
-      const patched = patchThread(def, from, fields, messages);
-      const { snapshot } = patched;
-      const retext = await this.#retext(def, snapshot, loaded.interrupts);
+      const { messages, fields } = checkInput(def, from.messages, input, "state", "patch");
+      const { snapshot, messages: placed } = patchThread(def, from, fields, messages);
       // A thread that never ran gets its defaults with its first patch.
-      const change = { ...patched, ops: opsBetween(loaded.snapshot.values, snapshot.values) };
-      const checkpoint = checkpointOf("patch", change.ops, snapshot.values, loaded.sinceValues);
-      const drafts = patchEvents(change, head.step).map((draft) =>
-        typeof draft === "function" ? draft(checkpoint.id) : draft,
-      );
-      const events = placeEvents(drafts, head.seq, ref.threadId, null);
-      const seq = head.seq + Math.max(1, events.length);
-      const written = await this.#deps.checkpointer.write({
-        ref,
-        guard: { by: "seq", from: head.seq },
-        at: isoNow(),
-        seq,
-        limit: seq,
-        runId: null,
-        head: { ...head, graph: head.graph ?? def.name },
+      const ops = opsBetween(loaded.snapshot.values, snapshot.values);
+      const checkpoint = checkpointOf("patch", ops, snapshot.values, loaded.sinceValues);
+      const events = patchEvents({ snapshot, ops, messages: placed }, head.step);
+      const between: Between = {
+        drafts: withCheckpoint(events, checkpoint.id),
+        head: { graph: head.graph ?? def.name },
         position: snapshot.position,
         checkpoint,
-        events: events.map(toStored),
-        messages: change.messages,
-        open: [],
-        decide: [],
-        retext,
-      });
-      if (written.outcome !== "committed") continue;
-      this.#deps.live.publish({ key: threadKey(ref), graph: def }, events, seq);
-      return this.state(ref);
-    }
+        messages: placed,
+        retext: await this.#retext(def, snapshot, loaded.interrupts),
+      };
+      const seq = await writeBetween(this.#deps, loaded, between, def);
+      return seq === undefined ? undefined : this.state(ref);
+    });
   }
 
   async messages(ref: ThreadRef, page: PageRequest): Promise<Page<Message>> {

@@ -14,9 +14,3 @@ export async function untilSettled<T>(attempt: () => Promise<T | undefined>): Pr
     "the thread changes faster than this request can be applied; try again",
   );
 }
-
-/** Throws `shutting_down`. */
-export function refuseWhenDraining(worker: { readonly draining: boolean }): void {
-  if (worker.draining)
-    throw new HoldpointError("shutting_down", "this process is shutting down; send the request again");
-}

@@ -133,7 +133,7 @@ it("the same with a stop that the dead process never met, and a `when` that look
   const pay = vi.fn();
   const b = runtime(cp);
   graph(() => void pay(), {
-    interruptBefore: [{ node: "PAY", when: () => new Promise((r) => setTimeout(() => r(false), 30)) }],
+    interruptBefore: [{ node: "PAY", when: () => new Promise(() => undefined) }],
   }).bind(b, "g");
   await b.start();
   await until("ended", async () => (await cp.thread(ref))?.status !== "running", 3000);

@@ -22,6 +22,7 @@ import {
   endRun,
   freshRef,
   outcomeOf,
+  patchThread,
   pauseRun,
   placed,
   positionAt,
@@ -172,6 +173,18 @@ export function runsContract(subject: Subject): void {
         commitStep({ ...run, seq: last.seq }),
         endRun({ ...run, seq: last.seq }, "error"),
       ]);
+    });
+
+    test("is not taken for what was written at its seq since the run ended (3)", async () => {
+      const cp = subject();
+      const run = await begin(cp);
+      const last = endRun(run);
+      await commit(cp, last);
+      const patch = patchThread(await headOf(cp, run.ref), { checkpoint: checkpointOf({ source: "patch" }) });
+      await commit(cp, patch);
+      const late = commitStep({ ...run, seq: last.seq });
+      expect(late.seq).toBe(patch.seq);
+      await refusedAndUnchanged(run, [late]);
     });
 
     async function refusedAndUnchanged(run: Run, writes: readonly Write[]): Promise<void> {

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { StateOp, Values } from "../../src/engine/index.js";
 import { newId } from "../../src/runs/ids.js";
 import { begin, commit, end, everything, first, headOf, loadThread, simultaneously, step } from "./scenes.js";
-import { checkpointOf, endRun, patchThread, placed, positionAt, type Run } from "./writes.js";
+import { checkpointOf, commitStep, endRun, patchThread, placed, positionAt, type Run } from "./writes.js";
 import type { Subject } from "./scenes.js";
 
 export function stateContract(subject: Subject): void {
@@ -51,6 +51,37 @@ export function stateContract(subject: Subject): void {
       }
       return { run, ids, seqs };
     }
+
+    test("is no longer its writer's: what is done to a write, or to what was read, changes nothing", async () => {
+      const cp = subject();
+      const run = await begin(cp);
+      const write = commitStep(run, {
+        checkpoint: { ops: [["set", "list", [{ n: 1 }]]] },
+        messages: [placed(0, { metadata: { kept: true } })],
+      });
+      await commit(cp, write);
+      const before = await everything(cp, run.ref);
+      // eslint-disable-next-line @typescript-eslint/no-explicit-any
+      const [mine, read]: any[] = [write, await loadThread(cp, run.ref)];
+      const changes = [
+        () => (mine.checkpoint.ops[0][2][0].n = 2),
+        () => (mine.messages[0].message.metadata.kept = false),
+        () => (mine.events[0].data.step = 9),
+        () => mine.position.tasks.pop(),
+        () => (read.snapshot.values.list[0].n = 2),
+        () => (read.snapshot.messages[0].metadata.kept = false),
+        () => read.snapshot.position.tasks.pop(),
+      ];
+      for (const change of changes) {
+        try {
+          change();
+        } catch (error) {
+          // Frozen is one way to keep it, a copy another.
+          expect(error).toBeInstanceOf(TypeError);
+        }
+      }
+      expect(await everything(cp, run.ref)).toEqual(before);
+    });
 
     test("is what its changes come to, in order, across whole values and lists that grow", async () => {
       const cp = subject();

@@ -39,7 +39,7 @@ import {
 export * from "./parts.js";
 
 /** How many numbers for live events a write of a run reserves. */
-export const BLOCK = 16;
+const BLOCK = 16;
 
 /** Owns the runs of tests that are not about workers. */
 export const WORKER = `worker-${newId()}`;
@@ -288,7 +288,7 @@ function between(head: ThreadHead, drafts: readonly EventOf[]): Write {
     at: tick(),
     seq,
     limit: seq,
-    runId: head.runId,
+    runId: null,
     head: { graph, status, step, currentNode, nextNodes, interruptReason },
     events,
   };

@@ -27,6 +27,7 @@ describe("the settings", () => {
 
   test("every setting that the README names exists", () => {
     const named = read("README.md").match(/\b(?:HOLDPOINT_[A-Z_]+|DATABASE_URL)\b/g) ?? [];
+    expect(named).toContain("DATABASE_URL");
     const known = settingsHelp();
     for (const name of named.filter((each) => each !== "HOLDPOINT_URL"))
       expect(known, name).toContain(`${name}:`);

@@ -1,4 +1,4 @@
-import { checkGraph, type GraphParts } from "../../src/engine/validate.js";
+import { checkGraph, type GraphParts } from "../../src/engine/check-graph.js";
 import {
   dueTask,
   NO_HOLDS,

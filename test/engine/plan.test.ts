@@ -130,20 +130,19 @@ describe("a task behind its node", () => {
 
 describe("a lost attempt", () => {
   const crash = ask({ key: "crash:1", kind: "crash", plain: false });
-  const lost = { attempt: 1, beganAt: "", cause: "crash" as const, once: [] };
 
   it.each([
     ["approve", "execute", "cleared"],
     ["deny", "route", "route"],
   ] as const)("answered by %s goes on by %s", (decision, kind, stage) => {
-    const held = task("A", { stage: "cleared", lost, asks: [crash] });
+    const held = task("A", { stage: "cleared", asks: [crash] });
     const next = plan(snapshot([held]), [row(held, crash, answer({ decision }))], none);
     expect(next).toMatchObject({ kind, tasks: [{ stage }] });
-    expect(next.snapshot.position.tasks[0]).not.toHaveProperty("lost");
+    expect(next.snapshot.position.tasks[0]).not.toHaveProperty("asks");
   });
 
   it("answered by edit has acted: it does not run, and a hold point behind it is still looked at", () => {
-    const held = task("A", { stage: "cleared", lost, asks: [crash] });
+    const held = task("A", { stage: "cleared", asks: [crash] });
     const rows = [row(held, crash, answer({ decision: "edit" }))];
     const next = plan(snapshot([held]), rows, none);
     expect(next.kind).not.toBe("execute");

@@ -1,26 +1,19 @@
 /** Several open interrupts, interrupts that must be named, and graphs that changed under a pause. */
 import { END, START, StateGraph } from "holdpoint";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import {
   expectJson,
   expectProblem,
+  onEveryStorage,
   serve,
-  STORAGES,
   unique,
   type Body,
   type Reply,
-  type TestServer,
 } from "../support/http-server.js";
 import { names, openStream } from "../support/sse.js";
 import { refund, single } from "./graphs.js";
 
-describe.each(STORAGES)("several open interrupts on %s", (_name, make) => {
-  let server: TestServer;
-  beforeAll(async () => {
-    server = await serve({}, { checkpointer: await make() });
-  });
-  afterAll(() => server.close());
-
+onEveryStorage("several open interrupts", (server) => {
   /** A node that asks two people at once. */
   async function twoAsked() {
     const done: string[] = [];
@@ -127,6 +120,36 @@ describe.each(STORAGES)("several open interrupts on %s", (_name, make) => {
     expect((await server.get(`/threads/${thread}`)).body.interrupts).toEqual([legal, finance]);
     expect(await events(thread)).toBe(before);
     expect(done).toEqual([]);
+  });
+
+  it("are all cancelled by a stop", async () => {
+    const { legal, finance, thread, done } = await twoAsked();
+    const receipt = expectJson(await server.post(`/threads/${thread}/stop`), 200, "receipt");
+    expect(receipt.cancelled_interrupts).toEqual([legal.id, finance.id]);
+    for (const { id } of [legal, finance]) {
+      expect((await server.get(`/interrupts/${id}`)).body.status).toBe("cancelled");
+      const late = await server.post(`/interrupts/${id}/decision`, { decision: "approve" });
+      expectProblem(late, 409, "interrupt_cancelled");
+    }
+    expect(done).toEqual([]);
+  });
+
+  it("answered together have the denial as the run's decision, also where the node caught it", async () => {
+    const graph = server.add(
+      single(async (_state, ctx) => {
+        const asked = ["legal", "finance"].map((key) => ctx.interrupt({ message: key, key }));
+        await Promise.allSettled(asked);
+      }),
+    );
+    const thread = unique("t");
+    const run = await server.post(`/threads/${thread}/run`, { graph });
+    const [legal, finance] = run.body.interrupts as [Body, Body];
+    const answers = [
+      { interrupt_id: legal.id, decision: "deny" },
+      { interrupt_id: finance.id, decision: "approve" },
+    ];
+    const result = expectJson(await server.post(`/threads/${thread}/resume`, { answers }), 200, "result");
+    expect(result).toMatchObject({ status: "completed", decision: { interrupt_id: legal.id } });
   });
 
   it("of two threads do not answer for each other", async () => {

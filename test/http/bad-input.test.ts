@@ -1,7 +1,7 @@
 /** Whatever is sent, it is refused by the right name and nothing changes. */
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
 import { z } from "zod";
-import { expectList, expectProblem, serve, STORAGES, type TestServer } from "../support/http-server.js";
+import { expectList, expectProblem, onEveryStorage } from "../support/http-server.js";
 import { latch } from "../support/latch.js";
 import { BAD_REQUESTS } from "./bad-requests.js";
 import { refund, single } from "./graphs.js";
@@ -9,15 +9,12 @@ import { refund, single } from "./graphs.js";
 const input = (id: string) => ({ messages: [{ role: "user", content: "x", id }] });
 const THREADS = ["paused", "typed", "done", "idle", "busy"];
 
-describe.each(STORAGES)("on %s", (_name, make) => {
-  let server: TestServer;
+onEveryStorage("a bad request", (server) => {
   let paid = 0;
   const [began, held] = [latch(), latch()];
   const known = new Map<string, string>();
 
   beforeAll(async () => {
-    const checkpointer = await make();
-    server = await serve({}, { checkpointer });
     refund(() => paid++).bind(server.runtime, "refunds");
     single(
       () => {
@@ -48,10 +45,7 @@ describe.each(STORAGES)("on %s", (_name, make) => {
     await began.opened;
     known.set(":typed", typed.body.interrupts[0].id as string);
   });
-  afterAll(async () => {
-    held.open();
-    await server.close();
-  });
+  afterAll(() => held.open());
 
   /** A refund that waits; made again where a row that should have been refused was not, so that it spoils no other row. */
   async function pause(): Promise<void> {

@@ -1,8 +1,8 @@
 /** A browser's EventSource on the stream: it loses its connection, comes back, and misses nothing. */
 import { createServer, connect, type AddressInfo, type Server, type Socket } from "node:net";
 import { EventSource, type ErrorEvent } from "eventsource";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { serve, STORAGES, unique, type TestServer } from "../support/http-server.js";
+import { expect, it } from "vitest";
+import { onEveryStorageWith, unique } from "../support/http-server.js";
 import { latch } from "../support/latch.js";
 import { ids, openStream } from "../support/sse.js";
 import { refund, single } from "./graphs.js";
@@ -84,13 +84,7 @@ function listen(url: string) {
   };
 }
 
-describe.each(STORAGES)("an EventSource on %s", (_name, make) => {
-  let server: TestServer;
-  beforeAll(async () => {
-    server = await serve({}, { checkpointer: await make(), http: { sseRetryMs: 1 } });
-  });
-  afterAll(() => server.close());
-
+onEveryStorageWith({ http: { sseRetryMs: 1 } }, "an EventSource", (server) => {
   it("comes back by Last-Event-ID with no event missed or repeated, and stops asking at 204", async () => {
     const [began, more, spoke, end] = [latch(), latch(), latch(), latch()];
     const graph = server.add(

@@ -1,7 +1,7 @@
 import { END, START, StateGraph } from "holdpoint";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { z } from "zod";
-import { expectJson, expectList, expectProblem, serve, type TestServer } from "../support/http-server.js";
+import { expectJson, expectList, expectProblem, serve, served } from "../support/http-server.js";
 import { refund, single } from "./graphs.js";
 
 const routed = new StateGraph({ state: z.object({ amount: z.number().default(1) }) })
@@ -15,11 +15,7 @@ const routed = new StateGraph({ state: z.object({ amount: z.number().default(1) 
   .addEdge("SAVE", END)
   .compile({ interruptAfter: [{ node: "SAVE", decisions: ["approve"], responseSchema: z.boolean() }] });
 
-let server: TestServer;
-beforeAll(async () => {
-  server = await serve({ refunds: refund(), routed });
-});
-afterAll(() => server.close());
+const server = served({ refunds: refund(), routed });
 
 it("lists the graphs with everything that the single ones say", async () => {
   const list = expectList(await server.get("/graphs"), "graph");

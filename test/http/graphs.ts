@@ -2,7 +2,7 @@
 import { END, START, StateGraph, type CompileOptions, type NodeContext, type NodeFunction } from "holdpoint";
 import { z } from "zod";
 
-export const refundState = z.object({
+const refundState = z.object({
   order: z.string().default(""),
   amount: z.number().min(0).default(0),
   note: z.unknown().default(null),

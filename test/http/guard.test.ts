@@ -1,23 +1,19 @@
 /** Who may call at all. Spoken over raw sockets, since clients will not send a foreign Host or Origin. */
 import { request, type IncomingHttpHeaders } from "node:http";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { serve, unique, type Body, type TestServer } from "../support/http-server.js";
+import { beforeEach, describe, expect, it } from "vitest";
+import { served, unique, type Body } from "../support/http-server.js";
 import { single } from "./graphs.js";
 
 const CONSOLE = "https://console.example";
-let server: TestServer;
 let worked = 0;
-beforeAll(async () => {
-  server = await serve(
-    {
-      only: single(() => {
-        worked++;
-      }),
-    },
-    { http: { corsOrigins: [CONSOLE] } },
-  );
-});
-afterAll(() => server.close());
+const server = served(
+  {
+    only: single(() => {
+      worked++;
+    }),
+  },
+  () => ({ http: { corsOrigins: [CONSOLE] } }),
+);
 beforeEach(() => {
   worked = 0;
 });
@@ -53,7 +49,7 @@ function raw(method: string, path: string, headers: Record<string, string>, body
 }
 const own = (): string => new URL(server.url).host;
 
-const CHANGING: [string, string][] = [
+const ROUTES: [string, string][] = [
   ["POST", "/threads/:id/run"],
   ["POST", "/threads/:id/stream"],
   ["POST", "/threads"],
@@ -62,10 +58,13 @@ const CHANGING: [string, string][] = [
   ["GET", "/healthz"],
   ["GET", "/openapi.yaml"],
   ["GET", "/nothing"],
+  ["GET", "/threads/%E0%A4%A/state"],
+  ["POST", "/threads/%/run"],
+  ["GET", "/%ff"],
 ];
 
 describe("a page of another origin", () => {
-  it.each(CHANGING)("is refused by %s %s before anything is read", async (method, path) => {
+  it.each(ROUTES)("is refused by %s %s before anything is read", async (method, path) => {
     const thread = unique("t");
     for (const origin of ["https://evil.example", "null", `${CONSOLE}.evil.example`, "http://localhost:1"]) {
       const answer = await raw(
@@ -150,7 +149,7 @@ describe("a Host", () => {
     "of %j is refused before anything is read",
     async (host) => {
       const thread = unique("t");
-      for (const [method, path] of CHANGING) {
+      for (const [method, path] of ROUTES) {
         const answer = await raw(method, path.replace(":id", thread), { Host: host }, "");
         expect(answer).toMatchObject({ status: 403, body: { code: "host_not_allowed" } });
       }

@@ -1,14 +1,10 @@
 import { InMemoryCheckpointer } from "holdpoint";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { expectProblem, serve, STORAGES, type TestServer } from "../support/http-server.js";
+import { describe, expect, it } from "vitest";
+import { expectProblem, serve, served, STORAGES } from "../support/http-server.js";
 import { refund } from "./graphs.js";
 
 describe("a server that works", () => {
-  let server: TestServer;
-  beforeAll(async () => {
-    server = await serve({ refunds: refund() });
-  });
-  afterAll(() => server.close());
+  const server = served({ refunds: refund() });
 
   it("says that it lives", async () => {
     const answer = await server.get("/healthz");
@@ -26,7 +22,9 @@ describe("a server that works", () => {
     const answer = await server.get("/");
     expect(answer.status).toBe(200);
     expect(answer.body).toMatchObject({ name: "holdpoint", graphs: ["refunds"] });
-    for (const link of Object.values(answer.body.links as Record<string, string>)) {
+    const links = Object.values(answer.body.links as Record<string, string>);
+    expect(links).toHaveLength(6);
+    for (const link of links) {
       expect((await server.get(link)).status, link).toBe(200);
     }
   });

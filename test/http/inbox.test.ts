@@ -1,23 +1,15 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import {
   expectJson,
   expectList,
   expectProblem,
-  serve,
-  STORAGES,
+  onEveryStorage,
   unique,
   type Body,
-  type TestServer,
 } from "../support/http-server.js";
 import { refund } from "./graphs.js";
 
-describe.each(STORAGES)("the inbox on %s", (_name, make) => {
-  let server: TestServer;
-  beforeAll(async () => {
-    server = await serve({}, { checkpointer: await make() });
-  });
-  afterAll(() => server.close());
-
+onEveryStorage("the inbox", (server) => {
   /** So many refunds that wait, newest first. */
   async function waiting(many: number) {
     const graph = server.add(refund());

@@ -1,8 +1,8 @@
 /** Nodes and edges that do the worst: always an answered request, a named fault, and a thread that can be used again. */
 import { END, START, StateGraph } from "holdpoint";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { z } from "zod";
-import { expectJson, serve, STORAGES, unique, type Body, type TestServer } from "../support/http-server.js";
+import { expectJson, onEveryStorageWith, serve, unique, type Body } from "../support/http-server.js";
 import { openState, single } from "./graphs.js";
 
 function cyclic(): object {
@@ -99,13 +99,7 @@ const RETURNED: [string, unknown][] = [
   ["the context", { context: [] }],
 ];
 
-describe.each(STORAGES)("on %s", (_name, make) => {
-  let server: TestServer;
-  beforeAll(async () => {
-    server = await serve({}, { checkpointer: await make(), options: { heartbeatMs: 50 } });
-  });
-  afterAll(() => server.close());
-
+onEveryStorageWith({ options: { heartbeatMs: 50 } }, "faults of graph code", (server) => {
   /** Runs it failing, then checks that the thread goes on: by a resume, and by a new run. */
   async function failsOnce(work: () => unknown, code: string): Promise<Body> {
     let fail = true;

@@ -1,15 +1,7 @@
 /** What JSON can carry comes back exactly: NULs and lone surrogates too, which databases do not take as text. */
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { z } from "zod";
-import {
-  expectJson,
-  expectList,
-  serve,
-  STORAGES,
-  unique,
-  type Body,
-  type TestServer,
-} from "../support/http-server.js";
+import { expectJson, expectList, onEveryStorage, unique, type Body } from "../support/http-server.js";
 import { openStream } from "../support/sse.js";
 import { openState, single } from "./graphs.js";
 
@@ -21,13 +13,7 @@ const ODD: [string, string][] = [
   ["everything else", "ä\u007f\u0080\u2028\ufeff\uffff😀\r\n\t\"\\'"],
 ];
 
-describe.each(STORAGES)("on %s", (_name, make) => {
-  let server: TestServer;
-  beforeAll(async () => {
-    server = await serve({}, { checkpointer: await make() });
-  });
-  afterAll(() => server.close());
-
+onEveryStorage("odd text", (server) => {
   it.each(ODD)("%s comes back exactly, wherever it was", async (_what, odd) => {
     const nested = { [odd]: [odd, { deep: odd }], plain: 1 };
     const seen: unknown[] = [];

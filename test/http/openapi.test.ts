@@ -1,18 +1,16 @@
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { beforeAll, expect, it } from "vitest";
 import { parse } from "yaml";
-import { serve, type Body, type Reply, type TestServer } from "../support/http-server.js";
+import { served, type Body, type Reply } from "../support/http-server.js";
 import { latch } from "../support/latch.js";
 import { refund, single } from "./graphs.js";
 
-let server: TestServer;
+const server = served({ refunds: refund(), other: single(() => "x") }, () => ({ http: { bodyLimit: 5000 } }));
 let answer: Reply;
 let api: Body;
 beforeAll(async () => {
-  server = await serve({ refunds: refund(), other: single(() => "x") }, { http: { bodyLimit: 5000 } });
   answer = await server.get("/openapi.yaml");
   api = parse(answer.text, { strict: true, uniqueKeys: true });
 });
-afterAll(() => server.close());
 
 it("is YAML of OpenAPI 3.1, with every reference resolved", () => {
   expect(answer.status).toBe(200);

@@ -1,22 +1,8 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import {
-  expectJson,
-  expectProblem,
-  serve,
-  STORAGES,
-  unique,
-  type Reply,
-  type TestServer,
-} from "../support/http-server.js";
+import { expect, it } from "vitest";
+import { expectJson, expectProblem, onEveryStorage, unique, type Reply } from "../support/http-server.js";
 import { refund } from "./graphs.js";
 
-describe.each(STORAGES)("fifty people who answer at once, on %s", (_name, make) => {
-  let server: TestServer;
-  beforeAll(async () => {
-    server = await serve({}, { checkpointer: await make() });
-  });
-  afterAll(() => server.close());
-
+onEveryStorage("fifty people who answer at once", (server) => {
   async function held() {
     const paid: number[] = [];
     const graph = server.add(refund((amount) => paid.push(amount)));
@@ -71,6 +57,14 @@ describe.each(STORAGES)("fifty people who answer at once, on %s", (_name, make) 
     for (const reply of replies) expect(expectJson(reply, 200, "result")).toEqual(first?.body);
     expect(paid).toEqual([7]);
     expect((await server.get(`/threads/${thread}/runs`)).body.items).toHaveLength(2);
+  });
+
+  it("who all say the same without its id: one is taken, 49 conflict", async () => {
+    const { paid, thread } = await held();
+    const replies = await fifty(() => server.post(`/threads/${thread}/resume`, { decision: "approve" }));
+    expect(replies.filter(({ status }) => status === 200)).toHaveLength(1);
+    expect(replies.filter(({ status }) => status === 409)).toHaveLength(49);
+    expect(paid).toEqual([7]);
   });
 
   it("while somebody stops: either the answer or the stop wins, never both", async () => {

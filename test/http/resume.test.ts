@@ -1,25 +1,17 @@
 import { InterruptDenied } from "holdpoint";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { z } from "zod";
 import {
   expectJson,
   expectList,
   expectProblem,
-  serve,
-  STORAGES,
+  onEveryStorage,
   unique,
   type Reply,
-  type TestServer,
 } from "../support/http-server.js";
 import { refund, single } from "./graphs.js";
 
-describe.each(STORAGES)("a held refund on %s", (_name, make) => {
-  let server: TestServer;
-  beforeAll(async () => {
-    server = await serve({}, { checkpointer: await make() });
-  });
-  afterAll(() => server.close());
-
+onEveryStorage("a held refund", (server) => {
   /** A refund that waits for a person. */
   async function held(input: object = { order: "1042", amount: 129.9 }) {
     const paid: number[] = [];
@@ -180,7 +172,8 @@ describe.each(STORAGES)("a held refund on %s", (_name, make) => {
   it("refuses another decision once one was made, and says who decided what", async () => {
     const { paid, id, resume } = await held();
     const first = await resume({ decision: "approve", reason: "yes" });
-    for (const late of [{ decision: "deny" }, { decision: "approve", reason: "no" }, {}]) {
+    const same = { decision: "approve", reason: "yes" };
+    for (const late of [{ decision: "deny" }, { ...same, reason: "no" }, { ...same, messages: ["x"] }, {}]) {
       const problem = expectProblem(
         await server.post(`/interrupts/${id}/decision`, late),
         409,
@@ -189,6 +182,21 @@ describe.each(STORAGES)("a held refund on %s", (_name, make) => {
       expect(problem.decision).toEqual(first.body.decision);
     }
     expect(paid).toEqual([129.9]);
+  });
+
+  it("takes the same words from somebody else, or with another patch, for another decision", async () => {
+    const { paid, id, thread } = await held();
+    const edit = { decision: "edit", state: { amount: 5 } };
+    const decide = (body: object): Promise<Reply> => server.post(`/interrupts/${id}/decision`, body);
+    const first = expectJson(await decide(edit), 200, "result");
+    expectProblem(await decide({ ...edit, state: { amount: 6 } }), 409, "already_decided");
+    expectProblem(await decide({ decision: "edit" }), 409, "already_decided");
+    const ref = { tenant: "default", threadId: thread };
+    const answer = { ref, interruptId: id, decision: "edit", state: { amount: 5 } } as const;
+    const other = server.runtime.runs.resume({ ...answer, by: "bob" });
+    await expect(other).rejects.toMatchObject({ code: "already_decided" });
+    expect((await decide(edit)).body).toEqual(first);
+    expect(paid).toEqual([5]);
   });
 
   it("tries a failed node again when it is resumed without a decision, with the state given first", async () => {

@@ -1,23 +1,17 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import {
   expectJson,
   expectList,
   expectProblem,
+  onEveryStorage,
   serve,
-  STORAGES,
+  served,
   unique,
-  type TestServer,
 } from "../support/http-server.js";
 import { latch } from "../support/latch.js";
 import { refund, single } from "./graphs.js";
 
-describe.each(STORAGES)("runs on %s", (_name, make) => {
-  let server: TestServer;
-  beforeAll(async () => {
-    server = await serve({}, { checkpointer: await make() });
-  });
-  afterAll(() => server.close());
-
+onEveryStorage("runs", (server) => {
   it("hold where a person must sign off, in exactly the shape of the contract", async () => {
     const paid: number[] = [];
     const graph = server.add(refund((amount) => paid.push(amount)));
@@ -246,12 +240,10 @@ describe.each(STORAGES)("runs on %s", (_name, make) => {
 });
 
 describe("the order of refusals", () => {
-  let server: TestServer;
+  const server = served({ refunds: refund(), other: single(() => "x") });
   beforeAll(async () => {
-    server = await serve({ refunds: refund(), other: single(() => "x") });
     await server.post("/threads/paused/run", { graph: "refunds", input: { amount: 1 } });
   });
-  afterAll(() => server.close());
 
   const unfit = { input: { amount: "much" } };
   it.each([
@@ -277,11 +269,7 @@ it("reads a body as JSON whatever its Content-Type says", async () => {
 });
 
 describe("an empty body is {}", () => {
-  let server: TestServer;
-  beforeAll(async () => {
-    server = await serve({ refunds: refund() });
-  });
-  afterAll(() => server.close());
+  const server = served({ refunds: refund() });
 
   it("where it is blank", async () => {
     for (const body of ["", "  \n"]) {

@@ -1,23 +1,9 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import {
-  expectJson,
-  expectProblem,
-  serve,
-  STORAGES,
-  unique,
-  type Body,
-  type TestServer,
-} from "../support/http-server.js";
+import { expect, it } from "vitest";
+import { expectJson, expectProblem, onEveryStorage, unique, type Body } from "../support/http-server.js";
 import { names, openStream } from "../support/sse.js";
 import { refund, single, openState } from "./graphs.js";
 
-describe.each(STORAGES)("state on %s", (_name, make) => {
-  let server: TestServer;
-  beforeAll(async () => {
-    server = await serve({}, { checkpointer: await make() });
-  });
-  afterAll(() => server.close());
-
+onEveryStorage("state", (server) => {
   it("of a thread that never ran has its graph's defaults", async () => {
     const graph = server.add(refund());
     const thread = unique("t");

@@ -1,11 +1,11 @@
-import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { END, START, StateGraph } from "holdpoint";
 import { z } from "zod";
 import {
   expectJson,
   expectProblem,
+  onEveryStorage,
   serve,
-  STORAGES,
   unique,
   type TestServer,
 } from "../support/http-server.js";
@@ -27,13 +27,7 @@ function stopAccepted({ runtime }: TestServer): Promise<void> {
   return accepted.opened;
 }
 
-describe.each(STORAGES)("a stop on %s", (_name, make) => {
-  let server: TestServer;
-  beforeAll(async () => {
-    server = await serve({}, { checkpointer: await make() });
-  });
-  afterAll(() => server.close());
-
+onEveryStorage("a stop", (server) => {
   /** FIRST sets 1; DEAF never looks at its signal and waits for `held` on its first visit. */
   function deaf() {
     const [began, held, late] = [latch(), latch(), latch()];
@@ -172,6 +166,38 @@ describe.each(STORAGES)("a stop on %s", (_name, make) => {
     for (const answer of [await gentle, await hard])
       expect(expectJson(answer, 200, "receipt").status).toBe("stopped");
     expect((await run).body.status).toBe("stopped");
+  });
+
+  it("after the step is the end of a node that fails, though it has attempts left", async () => {
+    const [began, held] = [latch(), latch()];
+    let visits = 0;
+    const graph = server.add(
+      new StateGraph()
+        .addNode(
+          "FLAKY",
+          async () => {
+            if (++visits > 1) return;
+            began.open();
+            await held.opened;
+            throw new Error("away");
+          },
+          { retry: { attempts: 3 } },
+        )
+        .addEdge(START, "FLAKY")
+        .addEdge("FLAKY", END)
+        .compile(),
+    );
+    const thread = unique("t");
+    const running = server.post(`/threads/${thread}/run`, { graph });
+    await began.opened;
+    const accepted = stopAccepted(server);
+    const stopping = server.post(`/threads/${thread}/stop`, { mode: "after_step" });
+    await accepted;
+    await settled();
+    held.open();
+    await stopping;
+    expect(expectJson(await running, 200, "result").status).toBe("stopped");
+    expect(visits).toBe(1);
   });
 
   it("of a paused thread cancels its interrupts, and whoever answers them is told so", async () => {

@@ -1,12 +1,5 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import {
-  expectJson,
-  expectProblem,
-  serve,
-  STORAGES,
-  unique,
-  type TestServer,
-} from "../support/http-server.js";
+import { expect, it } from "vitest";
+import { expectJson, expectProblem, onEveryStorage, serve, unique } from "../support/http-server.js";
 import { latch } from "../support/latch.js";
 import { ids, names, openStream, type SseReader } from "../support/sse.js";
 import { refund, single } from "./graphs.js";
@@ -14,13 +7,7 @@ import { refund, single } from "./graphs.js";
 const growing = (list: readonly number[]): boolean =>
   list.every((id, i) => i === 0 || id > (list[i - 1] ?? 0));
 
-describe.each(STORAGES)("streams on %s", (_name, make) => {
-  let server: TestServer;
-  beforeAll(async () => {
-    server = await serve({}, { checkpointer: await make() });
-  });
-  afterAll(() => server.close());
-
+onEveryStorage("streams", (server) => {
   const attach = (thread: string, query = "", headers?: Record<string, string>): Promise<SseReader> =>
     openStream(`${server.url}/threads/${thread}/stream${query}`, headers === undefined ? {} : { headers });
 

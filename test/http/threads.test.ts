@@ -1,25 +1,17 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import {
   expectJson,
   expectList,
   expectProblem,
-  serve,
-  STORAGES,
+  onEveryStorage,
   unique,
   type Body,
-  type TestServer,
 } from "../support/http-server.js";
 import { latch } from "../support/latch.js";
 import { ids, names, openStream } from "../support/sse.js";
 import { refund, single } from "./graphs.js";
 
-describe.each(STORAGES)("threads on %s", (_name, make) => {
-  let server: TestServer;
-  beforeAll(async () => {
-    server = await serve({}, { checkpointer: await make() });
-  });
-  afterAll(() => server.close());
-
+onEveryStorage("threads", (server) => {
   it("are created with an id, a graph and metadata of the client's choice", async () => {
     const graph = server.add(refund());
     const thread = `A-z_0.9:${unique("t")}`;

@@ -55,7 +55,7 @@ test("a TypeScript module may have enums, parameter properties, satisfies, type 
       const enum Size { Small = 1, Large }
       namespace Words { export const joined = (...words: string[]): string => words.join(" "); }
       class Painter { constructor(private readonly colour: Colour) {} paint(): string { return this.colour; } }
-      const waited = await new Promise<string>((resolve) => setTimeout(() => resolve("late"), 5));
+      const waited = await new Promise<string>((resolve) => setImmediate(() => resolve("late")));
       const settings = { size: Size.Large } satisfies Record<string, number>;
       type Unused = NodeContext | RunResult | StateOf<never>;
       export const rich = graph(Words.joined(new Painter(Colour.Blue).paint(), String(settings.size), waited)).compile();`,

@@ -59,7 +59,7 @@ export function newDataDir(path = join(newFolder(), "data")): string {
  * The embedded database gets a lease that no test outlives: its runs must be taken over because the lock proves the former
  * process dead. PostgreSQL gets a short one.
  */
-export async function databaseEnv(database: DatabaseKind): Promise<Env> {
+async function databaseEnv(database: DatabaseKind): Promise<Env> {
   if (database === "embedded") return { HOLDPOINT_DATA_DIR: newDataDir(), HOLDPOINT_LEASE_MS: "3600000" };
   return { DATABASE_URL: await newPostgresDatabase(), HOLDPOINT_LEASE_MS: "1000" };
 }
@@ -93,7 +93,7 @@ export async function newScene(database: DatabaseKind, module: string): Promise<
 }
 
 /** `mark` writes to the ledger, `gate` waits for a file. */
-export const prelude = (folder: string): string => `
+const prelude = (folder: string): string => `
 import { appendFileSync, existsSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { END, START, StateGraph, type NodeContext } from "holdpoint";

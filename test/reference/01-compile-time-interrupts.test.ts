@@ -195,19 +195,18 @@ it("a hold point object asks in its own words, with its data, only when `when` s
 
 it("`when` is asked once a visit: a patch that makes it false does not open the way", async () => {
   const pay = vi.fn(() => "paid");
+  const when = vi.fn(({ amount }: { amount: number }) => amount > 1000);
   const app = new StateGraph({ state: z.object({ amount: z.number() }) })
     .addNode("PAY", pay)
     .addEdge(START, "PAY")
     .addEdge("PAY", END)
-    .compile({
-      checkpointer: new InMemoryCheckpointer(),
-      interruptBefore: [{ node: "PAY", when: (state) => state.amount > 1000 }],
-    });
+    .compile({ checkpointer: new InMemoryCheckpointer(), interruptBefore: [{ node: "PAY", when }] });
   await app.invoke({ amount: 5000 }, { threadId: "t" });
   await app.updateState({ amount: 1 }, { threadId: "t" });
   await app.stop({ threadId: "t" });
   const again = await app.resume({}, { threadId: "t" });
   expect(again.status).toBe("interrupted_before");
+  expect(when).toHaveBeenCalledTimes(1);
   expect(pay).not.toHaveBeenCalled();
 });
 

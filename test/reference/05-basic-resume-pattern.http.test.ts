@@ -60,11 +60,11 @@ it("the person may take longer than the server lives: another server on the data
   };
 
   const today = await starts();
-  const held = await apiOf(() => today).run("session-123", { input: REQUEST });
+  const held = await apiOf(today).run("session-123", { input: REQUEST });
   await today.close();
 
   const nextWeek = await starts();
-  const api = apiOf(() => nextWeek);
+  const api = apiOf(nextWeek);
   expect(await api.inbox("transaction")).toEqual(held.interrupts);
   expect(processed).toEqual([]);
   const resumed = await api.resume("session-123", { interrupt_id: held.interrupts[0].id, ...YES });

@@ -82,13 +82,13 @@ it("state not persisted: a server that keeps it in memory says so, and one start
     );
   const first = await start();
   expect((await first.get("/readyz")).body.database).toBe("memory");
-  const held = await apiOf(() => first).run("t");
+  const held = await apiOf(first).run("t");
   await first.close();
 
   const second = await start();
   expectProblem(await second.post("/threads/t/resume", { decision: "approve" }), 404, "not_found");
   const decision = `/interrupts/${held.interrupts[0].id}/decision`;
   expectProblem(await second.post(decision, { decision: "approve" }), 404, "not_found");
-  expect(await apiOf(() => second).inbox("gated")).toEqual([]);
+  expect(await apiOf(second).inbox("gated")).toEqual([]);
   await second.close();
 });

@@ -1,9 +1,9 @@
 /** The reference page's stories as somebody with curl lives them: a real server on a real socket. */
-import { afterAll, beforeAll, describe } from "vitest";
+import { describe } from "vitest";
 import {
   expectJson,
   expectList,
-  serve,
+  served,
   STORAGES,
   type Body,
   type Reply,
@@ -40,29 +40,29 @@ export const contents = (messages: readonly Body[]): unknown[] => messages.map((
 export const worked = (frames: readonly Frame[]): string[] =>
   frames.filter(({ name }) => name === "progress").map(({ chunk }) => chunk.node_name as string);
 
-export function apiOf(server: () => TestServer): Api {
+export function apiOf(server: TestServer): Api {
   const result = async (path: string, body: object = {}): Promise<Body> =>
-    expectJson(await server().post(path, body), 200, "result");
+    expectJson(await server.post(path, body), 200, "result");
   return {
-    add: (graph) => server().add(graph),
-    get: (path) => server().get(path),
-    post: (path, body) => server().post(path, body),
-    patch: (path, body) => server().call("PATCH", path, body),
-    delete: (path) => server().call("DELETE", path),
+    add: (graph) => server.add(graph),
+    get: (path) => server.get(path),
+    post: (path, body) => server.post(path, body),
+    patch: (path, body) => server.call("PATCH", path, body),
+    delete: (path) => server.call("DELETE", path),
     run: (thread, body) => result(`/threads/${thread}/run`, body),
     resume: (thread, body) => result(`/threads/${thread}/resume`, body),
     stop: async (thread, body) =>
-      expectJson(await server().post(`/threads/${thread}/stop`, body), 200, "receipt"),
-    thread: async (thread) => expectJson(await server().get(`/threads/${thread}`), 200, "thread"),
+      expectJson(await server.post(`/threads/${thread}/stop`, body), 200, "receipt"),
+    thread: async (thread) => expectJson(await server.get(`/threads/${thread}`), 200, "thread"),
     state: async (thread, checkpoint) => {
       const query = checkpoint === undefined ? "" : `?checkpoint=${checkpoint}`;
-      return expectJson(await server().get(`/threads/${thread}/state${query}`), 200, "state");
+      return expectJson(await server.get(`/threads/${thread}/state${query}`), 200, "state");
     },
-    inbox: async (graph) => expectList(await server().get(`/interrupts?graph=${graph}`), "interrupt").items,
+    inbox: async (graph) => expectList(await server.get(`/interrupts?graph=${graph}`), "interrupt").items,
     said: async (thread) =>
-      contents(expectList(await server().get(`/threads/${thread}/messages`), "message").items),
+      contents(expectList(await server.get(`/threads/${thread}/messages`), "message").items),
     stream: (path, body, headers) =>
-      openStream(`${server().url}/threads/${path}`, {
+      openStream(`${server.url}/threads/${path}`, {
         ...(body === undefined ? {} : { body }),
         ...(headers === undefined ? {} : { headers }),
       }),
@@ -73,14 +73,9 @@ export function apiOf(server: () => TestServer): Api {
  * Tells a story on a server of its own, once in memory and once on PostgreSQL. What each storage must do in detail,
  * the embedded one too, is proven in test/http and test/contract.
  */
-export function onServers(graphs: Parameters<typeof serve>[0], story: (api: Api) => void): void {
+export function onServers(graphs: Parameters<typeof served>[0], story: (api: Api) => void): void {
   const storages = STORAGES.filter(([name]) => name !== "embedded");
   describe.each(storages)("on %s", (_name, make) => {
-    let server: TestServer;
-    beforeAll(async () => {
-      server = await serve(graphs, { checkpointer: await make() });
-    });
-    afterAll(() => server.close());
-    story(apiOf(() => server));
+    story(apiOf(served(graphs, async () => ({ checkpointer: await make() }))));
   });
 }

@@ -1,6 +1,6 @@
 /** A real server on a real socket, on a chosen storage, and the few words in which tests talk to it. */
 import { InMemoryCheckpointer, type Checkpointer } from "holdpoint";
-import { expect } from "vitest";
+import { afterAll, beforeAll, describe, expect } from "vitest";
 import { z } from "zod";
 import { buildServer, type HttpOptions } from "../../src/http/index.js";
 import * as models from "../../src/http/schemas/models.js";
@@ -113,6 +113,51 @@ export async function serve(
       await runtime.close();
     },
   };
+}
+
+/** A server for the tests of a block: started before the first of them, closed after the last. `of` is asked then. */
+export function served(
+  graphs: Readonly<Record<string, Bindable>> = {},
+  of: () => ServeOptions | Promise<ServeOptions> = () => ({}),
+): TestServer {
+  let started: TestServer | undefined;
+  const server = (): TestServer => {
+    if (started === undefined) throw new Error("the server starts with the first test of its block");
+    return started;
+  };
+  beforeAll(async () => {
+    started = await serve(graphs, await of());
+  });
+  afterAll(() => started?.close());
+  return {
+    get url() {
+      return server().url;
+    },
+    get runtime() {
+      return server().runtime;
+    },
+    add: (graph) => server().add(graph),
+    call: (...request) => server().call(...request),
+    get: (...request) => server().get(...request),
+    post: (...request) => server().post(...request),
+    close: () => server().close(),
+  };
+}
+
+/** The same tests on every storage, each with a server that they share. */
+export function onEveryStorage(what: string, tests: (server: TestServer) => void): void {
+  onEveryStorageWith({}, what, tests);
+}
+
+/** The same, with a server of other settings. */
+export function onEveryStorageWith(
+  of: Omit<ServeOptions, "checkpointer">,
+  what: string,
+  tests: (server: TestServer) => void,
+): void {
+  describe.each(STORAGES)(`${what} on %s`, (_name, make) => {
+    tests(served({}, async () => ({ ...of, checkpointer: await make() })));
+  });
 }
 
 /** The same schema, which takes no key that it does not name and misses none. */

@@ -1,25 +1,25 @@
 import { createHash } from "node:crypto";
 import { applyOps, taskIds, type Interrupt, type Message, type Snapshot } from "../../engine/index.js";
-import {
-  decodeCursor,
-  encodeCursor,
-  type CursorPart,
-  type Checkpointer,
-  type CheckpointRecord,
-  type Claim,
-  type DecisionRecord,
-  type Owned,
-  type Page,
-  type PageRequest,
-  type RunRecord,
-  type StopOutcome,
-  type TaskRecord,
-  type ThreadHead,
-  type ThreadRef,
-  type WorkerInfo,
-  type Written,
+import type {
+  Checkpointer,
+  CheckpointRecord,
+  Claim,
+  DecisionRecord,
+  Owned,
+  Page,
+  PageRequest,
+  RunRecord,
+  StopOutcome,
+  TaskRecord,
+  ThreadHead,
+  ThreadRef,
+  WorkerInfo,
+  Write,
+  Written,
 } from "../checkpointer.js";
 import { applyWrite, newThread } from "./apply-write.js";
+import { paginate } from "./paginate.js";
+import { refusal } from "./refusal.js";
 import type { StoredEntry, StoredThread, Tombstone } from "./stored-thread.js";
 
 const keyOf = (ref: ThreadRef): string => JSON.stringify([ref.tenant, ref.threadId]);
@@ -91,7 +91,7 @@ export class InMemoryCheckpointer implements Checkpointer {
     };
   }
 
-  async write(write: Parameters<Checkpointer["write"]>[0]): Promise<Written> {
+  async write(write: Write): Promise<Written> {
     const key = keyOf(write.ref);
     let thread = this.#threads.get(key);
     if (write.create !== undefined) {
@@ -122,7 +122,8 @@ export class InMemoryCheckpointer implements Checkpointer {
     if (thread.records.has(key)) return true;
     thread.records.set(key, record);
     // A resume that was decided without this record must look again.
-    if (thread.head.status !== "running") thread.head = { ...thread.head, seq: thread.head.seq + 1, limit: thread.head.limit + 1 };
+    if (thread.head.status !== "running")
+      thread.head = { ...thread.head, seq: thread.head.seq + 1, limit: thread.head.limit + 1 };
     return true;
   }
 
@@ -348,54 +349,4 @@ function newestOfEachKey(interrupts: readonly Interrupt[]): Interrupt[] {
     interrupts.map((interrupt) => [JSON.stringify([interrupt.taskId, interrupt.key]), interrupt]),
   );
   return interrupts.filter((interrupt) => [...newest.values()].includes(interrupt));
-}
-
-/** Why a write is refused, or null. The guards of the port, in their order. */
-function refusal(thread: StoredThread, write: Parameters<Checkpointer["write"]>[0]): Written | null {
-  const { head } = thread;
-  const { guard } = write;
-  if (guard.by === "seq") {
-    if (head.seq !== guard.from || head.status === "running" || head.status === "queued")
-      return { outcome: "moved" };
-  } else {
-    if (head.epoch !== guard.epoch || head.status !== "running" || head.seq !== guard.from) {
-      const mine = thread.entries.some(
-        (entry) => entry.seq === write.seq && entry.epoch === guard.epoch && entry.runId === guard.runId,
-      );
-      return mine ? { outcome: "committed", epoch: guard.epoch } : { outcome: "fenced" };
-    }
-    const stop = thread.runs.get(guard.runId)?.stop ?? null;
-    if (stop !== null && guard.seesStop !== "now" && guard.seesStop !== stop.mode)
-      return { outcome: "stopping", stop };
-  }
-  const open = new Set(thread.interrupts.filter(({ status }) => status === "open").map(({ id }) => id));
-  return write.decide.every(({ id }) => open.has(id)) ? null : { outcome: "moved" };
-}
-
-/** One page of `items` by their sort key, as an ordered index would give it. */
-function paginate<T>(
-  items: T[],
-  page: PageRequest,
-  direction: 1 | -1,
-  shape: readonly CursorPart[],
-  sortKey: (item: T) => (string | number)[],
-): Page<T> {
-  const compare = (a: (string | number)[], b: (string | number)[]): number => {
-    for (const [i, part] of a.entries()) {
-      const other = b[i] ?? "";
-      if (part !== other) return (part < other ? -1 : 1) * direction;
-    }
-    return 0;
-  };
-  const after = decodeCursor(page.cursor, shape);
-  const rest = items
-    .map((item) => ({ item, key: sortKey(item) }))
-    .filter(({ key }) => after === null || compare(key, after) > 0)
-    .sort((a, b) => compare(a.key, b.key));
-  const taken = rest.slice(0, page.limit);
-  const last = taken.at(-1);
-  return {
-    items: taken.map(({ item }) => item),
-    next: rest.length > page.limit && last !== undefined ? encodeCursor(last.key) : null,
-  };
 }

@@ -35,9 +35,11 @@ import * as lists from "./sql/lists.js";
 import { load, loadAt, thread, tombstoneSeq } from "./sql/load.js";
 import { write } from "./sql/write.js";
 
+/** A database server by its URL, an embedded database by its folder, or a database of one's own. */
 export type PgCheckpointerOptions =
   { readonly database: Database } | ({ readonly url: string } & Partial<PgOptions>) | PgliteOptions;
 
+/** The port on PostgreSQL, a server or the embedded one. Nothing of either is loaded before `open`. */
 export class PgCheckpointer implements Checkpointer {
   readonly #db: Database;
   #opened: Promise<void> | null = null;

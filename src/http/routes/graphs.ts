@@ -10,6 +10,7 @@ export function graphRoutes(app: App, { runtime }: RouteContext): void {
     {
       config: { permission: "read" },
       schema: {
+        operationId: "listGraphs",
         summary: "The graphs of this server",
         tags: ["graphs"],
         response: {
@@ -26,6 +27,7 @@ export function graphRoutes(app: App, { runtime }: RouteContext): void {
     {
       config: { permission: "read" },
       schema: {
+        operationId: "getGraph",
         summary: "One graph",
         tags: ["graphs"],
         params: graphParams,

@@ -10,6 +10,7 @@ export function interruptRoutes(app: App, { runtime }: RouteContext): void {
     {
       config: { permission: "read" },
       schema: {
+        operationId: "listInterrupts",
         summary: "The inbox, newest first",
         tags: ["decisions"],
         querystring: interruptsQuery,
@@ -38,6 +39,7 @@ export function interruptRoutes(app: App, { runtime }: RouteContext): void {
     {
       config: { permission: "read" },
       schema: {
+        operationId: "getInterrupt",
         summary: "One interrupt, with its decision",
         tags: ["decisions"],
         params: interruptParams,

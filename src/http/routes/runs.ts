@@ -5,6 +5,7 @@ import {
   notSupported,
   problems,
   runConfig,
+  TENANT,
   threadRef,
   type App,
   type RouteContext,
@@ -22,7 +23,7 @@ import {
   type RunBody,
 } from "../schemas/bodies.js";
 import { eventModel, runResultModel, stopReceiptModel } from "../schemas/models.js";
-import { respondWithEvents } from "../sse/respond.js";
+import { respondWithEvents, type SseOptions } from "../sse/respond.js";
 import { wireReceipt, wireResult } from "../wire.js";
 
 const result = {
@@ -39,12 +40,21 @@ const resultOrStream = {
 };
 
 /** Start, resume, decide, stop. */
-export function runRoutes(app: App, { runtime, sse }: RouteContext): void {
+export function runRoutes(app: App, context: RouteContext): void {
+  runRoute(app, context);
+  streamRoute(app, context);
+  resumeRoute(app, context);
+  decisionRoute(app, context);
+  stopRoute(app, context);
+}
+
+function runRoute(app: App, { runtime }: RouteContext): void {
   app.post(
     "/threads/:id/run",
     {
       config: { permission: "run" },
       schema: {
+        operationId: "startRun",
         summary: "Start a run and wait for it",
         tags: ["runs"],
         params: threadParams,
@@ -55,12 +65,15 @@ export function runRoutes(app: App, { runtime, sse }: RouteContext): void {
     async (request) =>
       wireResult(await (await runtime.runs.start(startRequest(request.params.id, request.body))).outcome()),
   );
+}
 
+function streamRoute(app: App, { runtime, sse }: RouteContext): void {
   app.post(
     "/threads/:id/stream",
     {
       config: { permission: "run" },
       schema: {
+        operationId: "streamRun",
         summary: "Start a run and stream it",
         tags: ["runs"],
         params: threadParams,
@@ -69,53 +82,62 @@ export function runRoutes(app: App, { runtime, sse }: RouteContext): void {
       },
     },
     async (request, reply) =>
-      streamRun(reply, await runtime.runs.start(startRequest(request.params.id, request.body))),
+      streamRun(reply, sse, await runtime.runs.start(startRequest(request.params.id, request.body))),
   );
+}
 
+function resumeRoute(app: App, { runtime, sse }: RouteContext): void {
   app.post(
     "/threads/:id/resume",
     {
       config: { permission: "decide" },
       schema: {
+        operationId: "resumeThread",
         summary: "Answer interrupts, or continue a stopped or failed thread",
         tags: ["decisions"],
         params: threadParams,
         body: resumeBody,
-        response: { 200: resultOrStream, 202: result, ...problems(400, 404, 409, 410, 413, 422, 503) },
+        response: { 200: resultOrStream, 202: result, ...problems(400, 404, 409, 413, 422, 503) },
       },
     },
     async (request, reply) => {
       const resumed = await runtime.runs.resume(resumeRequest(request.params.id, request.body));
-      return answer(request, reply, resumed);
+      return replyToResume(request, reply, sse, resumed);
     },
   );
+}
 
+function decisionRoute(app: App, { runtime, sse }: RouteContext): void {
   app.post(
     "/interrupts/:id/decision",
     {
       config: { permission: "decide" },
       schema: {
+        operationId: "decideInterrupt",
         summary: "Answer one interrupt by its id",
         tags: ["decisions"],
         params: interruptParams,
         body: decisionBody,
-        response: { 200: resultOrStream, 202: result, ...problems(400, 404, 409, 410, 413, 422, 503) },
+        response: { 200: resultOrStream, 202: result, ...problems(400, 404, 409, 413, 422, 503) },
       },
     },
     async (request, reply) => {
-      const interrupt = await runtime.threads.interrupt(threadRef("-").tenant, request.params.id);
+      const interrupt = await runtime.threads.interrupt(TENANT, request.params.id);
       const resumed = await runtime.runs.resume(
         resumeRequest(interrupt.threadId, { ...request.body, interrupt_id: interrupt.id }),
       );
-      return answer(request, reply, resumed);
+      return replyToResume(request, reply, sse, resumed);
     },
   );
+}
 
+function stopRoute(app: App, { runtime }: RouteContext): void {
   app.post(
     "/threads/:id/stop",
     {
       config: { permission: "control" },
       schema: {
+        operationId: "stopThread",
         summary: "End the current run",
         tags: ["runs"],
         params: threadParams,
@@ -140,26 +162,28 @@ export function runRoutes(app: App, { runtime, sse }: RouteContext): void {
       );
     },
   );
+}
 
-  function streamRun(reply: FastifyReply, handle: RunHandle): Promise<void> {
-    const contentLocation = `/threads/${handle.threadId}/runs/${handle.runId}`;
-    return respondWithEvents(reply, { events: handle.events, contentLocation }, sse);
-  }
+function streamRun(reply: FastifyReply, sse: SseOptions, handle: RunHandle): Promise<void> {
+  const contentLocation = `/threads/${handle.threadId}/runs/${handle.runId}`;
+  return respondWithEvents(reply, { events: handle.events, contentLocation }, sse);
+}
 
-  async function answer(
-    request: FastifyRequest,
-    reply: FastifyReply,
-    resumed: RunHandle | Waiting,
-  ): Promise<ReturnType<typeof wireResult> | undefined> {
-    if (resumed.kind === "waiting") {
-      void reply.code(202);
-      return wireResult(resumed.result);
-    }
-    if (!(request.headers.accept ?? "").includes("text/event-stream"))
-      return wireResult(await resumed.outcome());
-    await streamRun(reply, resumed);
-    return undefined;
+/** What a resume answers: 202 while answers are missing, else the run's result or its events. */
+async function replyToResume(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  sse: SseOptions,
+  resumed: RunHandle | Waiting,
+): Promise<ReturnType<typeof wireResult> | undefined> {
+  if (resumed.kind === "waiting") {
+    void reply.code(202);
+    return wireResult(resumed.result);
   }
+  if (!(request.headers.accept ?? "").includes("text/event-stream"))
+    return wireResult(await resumed.outcome());
+  await streamRun(reply, sse, resumed);
+  return undefined;
 }
 
 function startRequest(threadId: string, body: RunBody) {

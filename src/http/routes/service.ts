@@ -1,20 +1,23 @@
 import { z } from "zod";
-import { problems, type App, type RouteContext } from "../route-context.js";
+import { json, problems, type App, type RouteContext } from "../route-context.js";
 
 const status = z.object({ status: z.string() });
 const ready = z.object({ status: z.string(), database: z.string(), graphs: z.array(z.string()) });
-const json = <T extends z.ZodType>(description: string, schema: T) => ({
-  description,
-  content: { "application/json": { schema } },
-});
-
 /** Whether the server lives, whether it can work, and what it offers. */
-export function serviceRoutes(app: App, { runtime }: RouteContext, openapi: () => string): void {
+export function serviceRoutes(app: App, context: RouteContext, openapi: () => string): void {
+  linksRoute(app, context);
+  livenessRoute(app);
+  readinessRoute(app, context);
+  openapiRoute(app, openapi);
+}
+
+function linksRoute(app: App, { runtime }: RouteContext): void {
   app.get(
     "/",
     {
       config: { permission: "public" },
       schema: {
+        operationId: "getLinks",
         summary: "Where to go from here",
         tags: ["service"],
         response: {
@@ -43,12 +46,15 @@ export function serviceRoutes(app: App, { runtime }: RouteContext, openapi: () =
       },
     }),
   );
+}
 
+function livenessRoute(app: App): void {
   app.get(
     "/healthz",
     {
       config: { permission: "public" },
       schema: {
+        operationId: "getLiveness",
         summary: "Liveness",
         tags: ["service"],
         response: { 200: json("It lives", status), ...problems() },
@@ -56,12 +62,15 @@ export function serviceRoutes(app: App, { runtime }: RouteContext, openapi: () =
     },
     () => ({ status: "ok" }),
   );
+}
 
+function readinessRoute(app: App, { runtime }: RouteContext): void {
   app.get(
     "/readyz",
     {
       config: { permission: "public" },
       schema: {
+        operationId: "getReadiness",
         summary: "Readiness",
         tags: ["service"],
         response: { 200: json("It can work", ready), ...problems(503) },
@@ -72,12 +81,15 @@ export function serviceRoutes(app: App, { runtime }: RouteContext, openapi: () =
       return { status: "ready", database: runtime.checkpointer.describe, graphs: runtime.graphs.names() };
     },
   );
+}
 
+function openapiRoute(app: App, openapi: () => string): void {
   app.get(
     "/openapi.yaml",
     {
       config: { permission: "public" },
       schema: {
+        operationId: "getDescription",
         summary: "This description",
         tags: ["service"],
         response: {

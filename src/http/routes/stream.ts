@@ -11,8 +11,11 @@ export function streamRoutes(app: App, { runtime, sse }: RouteContext): void {
   app.get(
     "/threads/:id/stream",
     {
+      // A HEAD would run the stream, and wait for its end without a byte.
+      exposeHeadRoute: false,
       config: { permission: "read" },
       schema: {
+        operationId: "attachToStream",
         summary: "Attach to the thread's stream; a browser's EventSource works",
         tags: ["streams"],
         params: threadParams,

@@ -1,4 +1,4 @@
-import { problems, pageOf, TENANT, threadRef, type App, type RouteContext } from "../route-context.js";
+import { json, pageOf, problems, TENANT, threadRef, type App, type RouteContext } from "../route-context.js";
 import {
   pageQuery,
   patchBody,
@@ -15,20 +15,26 @@ import { stateFields } from "./runs.js";
 import { z } from "zod";
 import type { ThreadStatus } from "../../engine/index.js";
 
-const json = <T extends z.ZodType>(description: string, schema: T) => ({
-  description,
-  content: { "application/json": { schema } },
-});
-
 /** Threads as things: create, list, look at, patch, delete. */
-export function threadRoutes(app: App, { runtime }: RouteContext): void {
-  const { threads } = runtime;
+export function threadRoutes(app: App, context: RouteContext): void {
+  createRoute(app, context);
+  listRoute(app, context);
+  threadRoute(app, context);
+  deleteRoute(app, context);
+  stateRoute(app, context);
+  patchRoute(app, context);
+  messagesRoute(app, context);
+  runsRoute(app, context);
+  oneRunRoute(app, context);
+}
 
+function createRoute(app: App, { runtime: { threads } }: RouteContext): void {
   app.post(
     "/threads",
     {
       config: { permission: "run" },
       schema: {
+        operationId: "createThread",
         summary: "Create a thread",
         tags: ["threads"],
         body: threadBody,
@@ -42,12 +48,15 @@ export function threadRoutes(app: App, { runtime }: RouteContext): void {
       return reply.code(201).header("Location", `/threads/${thread.thread_id}`).send(thread);
     },
   );
+}
 
+function listRoute(app: App, { runtime: { threads } }: RouteContext): void {
   app.get(
     "/threads",
     {
       config: { permission: "read" },
       schema: {
+        operationId: "listThreads",
         summary: "List threads, newest first",
         tags: ["threads"],
         querystring: threadsQuery,
@@ -66,12 +75,15 @@ export function threadRoutes(app: App, { runtime }: RouteContext): void {
       return { items: page.items.map(wireThread), next_cursor: page.next };
     },
   );
+}
 
+function threadRoute(app: App, { runtime: { threads } }: RouteContext): void {
   app.get(
     "/threads/:id",
     {
       config: { permission: "read" },
       schema: {
+        operationId: "getThread",
         summary: "One thread, with its open interrupts",
         tags: ["threads"],
         params: threadParams,
@@ -80,12 +92,15 @@ export function threadRoutes(app: App, { runtime }: RouteContext): void {
     },
     async (request) => wireThread(await threads.get(threadRef(request.params.id))),
   );
+}
 
+function deleteRoute(app: App, { runtime: { threads } }: RouteContext): void {
   app.delete(
     "/threads/:id",
     {
       config: { permission: "control" },
       schema: {
+        operationId: "deleteThread",
         summary: "Delete a thread; the record of its decisions stays",
         tags: ["threads"],
         params: threadParams,
@@ -97,12 +112,15 @@ export function threadRoutes(app: App, { runtime }: RouteContext): void {
       return reply.code(204).send(null);
     },
   );
+}
 
+function stateRoute(app: App, { runtime: { threads } }: RouteContext): void {
   app.get(
     "/threads/:id/state",
     {
       config: { permission: "read" },
       schema: {
+        operationId: "getState",
         summary: "The state, now or at a checkpoint",
         tags: ["threads"],
         params: threadParams,
@@ -113,12 +131,15 @@ export function threadRoutes(app: App, { runtime }: RouteContext): void {
     async (request) =>
       wireStateView(await threads.state(threadRef(request.params.id), request.query.checkpoint)),
   );
+}
 
+function patchRoute(app: App, { runtime: { threads } }: RouteContext): void {
   app.patch(
     "/threads/:id/state",
     {
       config: { permission: "control" },
       schema: {
+        operationId: "patchState",
         summary: "Patch the state while no run is active",
         tags: ["threads"],
         params: threadParams,
@@ -136,12 +157,15 @@ export function threadRoutes(app: App, { runtime }: RouteContext): void {
       );
     },
   );
+}
 
+function messagesRoute(app: App, { runtime: { threads } }: RouteContext): void {
   app.get(
     "/threads/:id/messages",
     {
       config: { permission: "read" },
       schema: {
+        operationId: "listMessages",
         summary: "The messages, oldest first",
         tags: ["threads"],
         params: threadParams,
@@ -154,12 +178,15 @@ export function threadRoutes(app: App, { runtime }: RouteContext): void {
       return { items: page.items as never[], next_cursor: page.next };
     },
   );
+}
 
+function runsRoute(app: App, { runtime: { threads } }: RouteContext): void {
   app.get(
     "/threads/:id/runs",
     {
       config: { permission: "read" },
       schema: {
+        operationId: "listRuns",
         summary: "The runs, newest first",
         tags: ["threads"],
         params: threadParams,
@@ -172,12 +199,15 @@ export function threadRoutes(app: App, { runtime }: RouteContext): void {
       return { items: page.items.map(wireRun), next_cursor: page.next };
     },
   );
+}
 
+function oneRunRoute(app: App, { runtime: { threads } }: RouteContext): void {
   app.get(
     "/threads/:id/runs/:run_id",
     {
       config: { permission: "read" },
       schema: {
+        operationId: "getRun",
         summary: "One run",
         tags: ["threads"],
         params: runParams,

@@ -63,30 +63,41 @@ export const threadBody = z.strictObject({
 export const patchBody = z.strictObject({ state: fields.optional(), messages: messages.optional() });
 
 const page = {
-  limit: z.coerce.number<string>().int().min(1).max(200).default(50),
-  cursor: z.string().optional(),
+  limit: z.coerce.number<string>().int().min(1).max(200).default(50).describe("How many at most"),
+  cursor: z.string().optional().describe("The `next_cursor` of the page before"),
 };
 export const pageQuery = z.strictObject(page);
 export type PageQuery = z.output<typeof pageQuery>;
 export const threadsQuery = z.strictObject({
   ...page,
-  status: z.enum([...THREAD_STATUSES, "interrupted"]).optional(),
-  graph: z.string().optional(),
+  status: z
+    .enum([...THREAD_STATUSES, "interrupted"])
+    .optional()
+    .describe("Only threads of this status; `interrupted` is both interrupted ones"),
+  graph: z.string().optional().describe("Only threads of this graph"),
 });
 export const interruptsQuery = z.strictObject({
   ...page,
-  status: z.enum(INTERRUPT_STATUSES).default("open"),
-  graph: z.string().optional(),
+  status: z.enum(INTERRUPT_STATUSES).default("open").describe("Only interrupts of this status"),
+  graph: z.string().optional().describe("Only interrupts of this graph"),
 });
-export const stateQuery = z.strictObject({ checkpoint: z.string().optional() });
+export const stateQuery = z.strictObject({
+  checkpoint: z.string().optional().describe("A `checkpoint_id`, for the state as it was then"),
+});
 export const streamQuery = z.strictObject({
-  after: z.string().optional(),
-  follow: z.enum(["true", "false"]).optional(),
+  after: z
+    .string()
+    .optional()
+    .describe("Only events above this `id`; 0 is the whole thread. A `Last-Event-ID` header wins over it"),
+  follow: z.enum(["true", "false"]).optional().describe("`true`: stay open between runs, and never 204"),
 });
 
 export const threadParams = z.object({
   id: z.string().describe("1 to 128 characters of A-Z a-z 0-9 . _ : -"),
 });
-export const runParams = z.object({ id: z.string(), run_id: z.string() });
-export const interruptParams = z.object({ id: z.string() });
-export const graphParams = z.object({ name: z.string() });
+export const runParams = z.object({
+  id: z.string().describe("The thread's id"),
+  run_id: z.string().describe("The run's id"),
+});
+export const interruptParams = z.object({ id: z.string().describe("The interrupt's id") });
+export const graphParams = z.object({ name: z.string().describe("The graph's name") });

@@ -1,12 +1,12 @@
 import { taskIds, type Interrupt } from "../../../engine/index.js";
-import type { StopRequest, Write, Written } from "../../checkpointer.js";
+import type { CheckpointWrite, RunStart, StopRequest, Write, Written } from "../../checkpointer.js";
 import type { Database } from "../database.js";
 import type { InterruptBody } from "../rows.js";
 
 /** One atomic change of a thread, in one round trip. What users wrote goes as JSON text inside the JSON. */
 export async function write(database: Database, given: Write): Promise<Written> {
   const [row] = await database.query<{ answer: Answer | string }>("SELECT holdpoint.write_v1($1) AS answer", [
-    JSON.stringify(asJson(given)),
+    JSON.stringify(writeJson(given)),
   ]);
   const answer = (typeof row?.answer === "string" ? JSON.parse(row.answer) : row?.answer) as Answer;
   if (answer.outcome === "stopping")
@@ -20,7 +20,8 @@ const text = (value: unknown): string => JSON.stringify(value);
 const textOr = (value: unknown): string | null =>
   value === null || value === undefined ? null : JSON.stringify(value);
 
-function asJson(given: Write): Record<string, unknown> {
+/** The argument of `holdpoint.write_v1`. */
+function writeJson(given: Write): Record<string, unknown> {
   const { ref, guard, head, checkpoint, start, end, position, create } = given;
   return {
     tenant: ref.tenant,
@@ -59,35 +60,35 @@ function asJson(given: Write): Record<string, unknown> {
     ...(position === undefined
       ? {}
       : { position: text(position), tasks: taskIds(position).map((id) => text(id)) }),
-    ...(checkpoint === undefined
-      ? {}
-      : {
-          checkpoint: {
-            id: checkpoint.id,
-            source: checkpoint.source,
-            path: text(checkpoint.path),
-            ops: text(checkpoint.ops),
-            values: textOr(checkpoint.values),
-            since_bytes: checkpoint.sinceValues.bytes,
-            values_size: checkpoint.sinceValues.size,
-          },
-        }),
-    ...(start === undefined
-      ? {}
-      : {
-          start: {
-            run_id: start.runId,
-            graph: start.graph,
-            resumes: start.resumes,
-            recursion_limit: start.recursionLimit,
-            metadata: text(start.metadata),
-            decision: textOr(start.decision),
-            first_seq: start.firstSeq,
-            first_step: start.firstStep,
-            worker: start.worker,
-          },
-        }),
+    ...(checkpoint === undefined ? {} : { checkpoint: checkpointJson(checkpoint) }),
+    ...(start === undefined ? {} : { start: startJson(start) }),
     ...(end === undefined ? {} : { end: { status: end.status, outcome: text(end) } }),
+  };
+}
+
+function checkpointJson(checkpoint: CheckpointWrite): Record<string, unknown> {
+  return {
+    id: checkpoint.id,
+    source: checkpoint.source,
+    path: text(checkpoint.path),
+    ops: text(checkpoint.ops),
+    values: textOr(checkpoint.values),
+    since_bytes: checkpoint.sinceValues.bytes,
+    values_size: checkpoint.sinceValues.size,
+  };
+}
+
+function startJson(start: RunStart): Record<string, unknown> {
+  return {
+    run_id: start.runId,
+    graph: start.graph,
+    resumes: start.resumes,
+    recursion_limit: start.recursionLimit,
+    metadata: text(start.metadata),
+    decision: textOr(start.decision),
+    first_seq: start.firstSeq,
+    first_step: start.firstStep,
+    worker: start.worker,
   };
 }
 

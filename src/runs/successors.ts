@@ -11,7 +11,7 @@ import {
 } from "../engine/index.js";
 import { errorText, isInstance, show } from "../lib/show.js";
 import { didYouMean } from "../lib/nearest.js";
-import { viewFor } from "./hold-points.js";
+import { viewFor } from "./judge-hold.js";
 import { sendTarget } from "./node-output.js";
 
 /** An edge that threw or named no node; the message names the edge. */
