@@ -1,5 +1,5 @@
 /** Starts that meet a data directory or a database in another state than hoped for. */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { expect, inject, onTestFinished, test } from "vitest";
@@ -67,6 +67,21 @@ test("a process that was killed during its first start leaves a data directory t
   await crash(first);
   const second = await startServer(env);
   expect((await post(second, "/threads/t1/run", { input: {} })).body.status).toBe("completed");
+});
+
+test("half a database, left by a kill at the worst moment of a first start, is begun again", async () => {
+  const dataDir = newDataDir();
+  // The last files were not written yet, and the mark that stands until they are is still there.
+  for (const file of ["postgresql.conf", "pg_hba.conf", "pg_ident.conf", "postmaster.pid"])
+    rmSync(join(dataDir, "db", file));
+  writeFileSync(join(dataDir, "unfinished"), "");
+  const env = { ...graphs(), HOLDPOINT_DATA_DIR: dataDir };
+  const server = await startServer(env);
+  expect(server.logs().map(({ event }) => event)).toContain("preparing");
+  expect((await post(server, "/threads/t1/run", { input: {} })).body.status).toBe("completed");
+  await crash(server);
+  const next = await startServer(env);
+  expect((await get(next, "/threads/t1")).body.status).toBe("completed");
 });
 
 test("a data directory whose path has 150 characters works, and a second process is told who has it", async () => {

@@ -34,12 +34,18 @@ export interface Server extends HoldpointProcess {
   readonly url: string;
 }
 
-/** Runs a command line. Nothing of this process's own settings reaches it. */
-export function spawnHoldpoint(
+/** Runs a command line of Holdpoint's. Nothing of this process's own settings reaches it. */
+export function spawnHoldpoint(args: readonly string[], options: SpawnOptions = {}): HoldpointProcess {
+  return spawnCommand(process.execPath, [MAIN, ...args], options);
+}
+
+/** The same with another way to say `node dist/main.js`. */
+export function spawnCommand(
+  command: string,
   args: readonly string[],
   { env = {}, cwd }: SpawnOptions = {},
 ): HoldpointProcess {
-  const child = spawn(process.execPath, [MAIN, ...args], {
+  const child = spawn(command, args, {
     cwd: cwd ?? tmpdir(),
     env: { PATH: process.env.PATH, ...env },
     stdio: ["ignore", "pipe", "pipe"],

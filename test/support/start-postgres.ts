@@ -2,9 +2,9 @@
 import { execFileSync, spawn, type ChildProcess } from "node:child_process";
 import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync } from "node:fs";
 import { createRequire } from "node:module";
-import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import pg from "pg";
+import { freePort } from "./free-port.js";
 
 export interface StartedPostgres {
   readonly url: string;
@@ -131,19 +131,4 @@ async function untilReady(url: string, child: ChildProcess, said: () => string):
     }
   }
   throw new Error(`PostgreSQL did not become ready:\n${said()}`);
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() =>
-        typeof address === "object" && address !== null
-          ? resolve(address.port)
-          : reject(new Error("no port")),
-      );
-    });
-  });
 }
