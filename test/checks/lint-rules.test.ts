@@ -1,7 +1,7 @@
 /** The lint rules that are this project's own refuse what was planted for them, in the files they are about. */
 import { fileURLToPath } from "node:url";
 import { ESLint } from "eslint";
-import { describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const PURE = "The engine is pure: take it as an argument.";
@@ -16,6 +16,11 @@ async function refusals(file: string, text: string): Promise<string[]> {
     .filter(({ severity }) => severity === 2)
     .map(({ ruleId, message }) => `${ruleId}: ${message}`);
 }
+
+// The first file that is linted pays for the types of the whole project.
+beforeAll(async () => {
+  await refusals("src/engine/plan.ts", "export {};");
+}, 120_000);
 
 describe("the engine is pure", () => {
   test.each([
@@ -60,6 +65,26 @@ describe("the engine is pure", () => {
 test("the lint knows types: a promise that nobody waits for is refused", async () => {
   const found = await refusals("src/runs/ids.ts", "export const go = () => { Promise.resolve(1); };");
   expect(found).toContainEqual(expect.stringMatching(/^@typescript-eslint\/no-floating-promises: /));
+});
+
+describe("a function is read on one screen, a file in one sitting", () => {
+  const long = (lines: number): string =>
+    `export const sum = (): number => {\n  let n = 0;\n${"  n += 1;\n".repeat(lines - 4)}  return n;\n};`;
+  const many = (lines: number): string => "export {};\n".repeat(lines - 1) + "export {};";
+
+  test("a function of 60 lines passes in src, one of 61 does not", async () => {
+    expect(await refusals("src/runs/ids.ts", long(60))).toEqual([]);
+    expect(await refusals("src/runs/ids.ts", long(61))).toEqual([
+      expect.stringMatching(/^max-lines-per-function: /),
+    ]);
+  });
+
+  test("a file of 400 lines passes in src, one of 401 does not", async () => {
+    const sizes = async (lines: number): Promise<string[]> =>
+      (await refusals("src/runs/ids.ts", many(lines))).filter((each) => each.startsWith("max-lines:"));
+    expect(await sizes(400)).toEqual([]);
+    expect(await sizes(401)).toHaveLength(1);
+  });
 });
 
 describe("one reader of the environment", () => {
