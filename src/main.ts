@@ -8,6 +8,12 @@ import { commands, help, UsageError } from "./cli/index.js";
 const [name = "help", ...args] = process.argv.slice(2);
 const command = commands.get(name === "--help" || name === "-h" ? "help" : name);
 
+// Whoever reads us may have seen enough, as `head` has.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  process.exit(0);
+});
+
 try {
   if (command === undefined) throw new UsageError(`There is no command "${name}".\n\n${help}`);
   await command(args);

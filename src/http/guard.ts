@@ -5,8 +5,11 @@ import { isLoopback } from "../lib/loopback.js";
 
 /** Who may call at all, before anything is read. */
 export function registerGuard(app: FastifyInstance, allowedOrigins: readonly string[]): void {
-  app.addHook("onRequest", (request, _reply, done) => {
-    done(callerRefusal(request.headers, allowedOrigins) ?? undefined);
+  app.addHook("onRequest", (request, reply, done) => {
+    const refusal = callerRefusal(request.headers, allowedOrigins);
+    // A cache must not give one origin's refusal to another.
+    if (refusal !== null) reply.header("Vary", "Origin");
+    done(refusal ?? undefined);
   });
 }
 

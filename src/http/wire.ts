@@ -1,6 +1,7 @@
 /** From the words of the library (camelCase) to those of the wire (snake_case). User data passes as it is. */
 import type { z } from "zod";
 import {
+  MOVES,
   OFFERED,
   type Answer,
   type GraphDefinition,
@@ -129,7 +130,7 @@ export function wireThread({ head, interrupts }: ThreadView): Wire<typeof thread
       messages: `${self}/messages`,
       runs: `${self}/runs`,
       stream: `${self}/stream`,
-      ...(interrupts.length === 0 ? {} : { resume: `${self}/resume` }),
+      ...(MOVES[head.status].resume === false ? {} : { resume: `${self}/resume` }),
       stop: `${self}/stop`,
     },
     created_at: head.createdAt,

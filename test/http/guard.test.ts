@@ -76,6 +76,7 @@ describe("a page of another origin", () => {
       expect(answer).toMatchObject({ status: 403, body: { status: 403, code: "origin_not_allowed" } });
       expect(answer.headers["content-type"]).toMatch(/^application\/problem\+json/);
       expect(answer.headers["access-control-allow-origin"]).toBeUndefined();
+      if (!path.includes("%")) expect(answer.headers.vary).toContain("Origin");
     }
     expect((await server.get(`/threads/${thread}`)).status).toBe(404);
     expect(worked).toBe(0);

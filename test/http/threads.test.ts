@@ -79,6 +79,16 @@ onEveryStorage("threads", (server) => {
     expect((await server.post(after.links.stop as string)).status).toBe(200);
   });
 
+  it("have a link to go on where a stop left them", async () => {
+    const graph = server.add(refund());
+    const thread = unique("t");
+    await server.post(`/threads/${thread}/run`, { graph });
+    await server.post(`/threads/${thread}/stop`);
+    const { links } = expectJson(await server.get(`/threads/${thread}`), 200, "thread");
+    const gone = expectJson(await server.post(links.resume as string), 200, "result");
+    expect(gone.status).toBe("interrupted_before");
+  });
+
   it("are listed newest first, page by page, each once", async () => {
     const graph = server.add(refund());
     const made: string[] = [];

@@ -1,13 +1,17 @@
 /** What the commands print, and where settings come from. */
+import { execFile } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { within } from "../support/poll.js";
 import { spawnHoldpoint, startServer } from "../support/server.js";
 import { get } from "./client.js";
 import { newDataDir, newFolder, put } from "./scene.js";
 import { refusedStart } from "./refused-start.js";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
 /** The table of the design. */
 const SETTINGS = [
@@ -69,6 +73,13 @@ test("the .env.example of the repository is what env-example prints", async () =
   const file = fileURLToPath(new URL("../../.env.example", import.meta.url));
   expect(existsSync(file)).toBe(true);
   expect((await printed("env-example")).trimEnd()).toBe(readFileSync(file, "utf8").trimEnd());
+});
+
+test("what is printed may be cut off by whoever reads it", async () => {
+  const script = `node dist/main.js openapi | head -1; echo "exit \${PIPESTATUS[0]}"`;
+  const { stdout, stderr } = await promisify(execFile)("bash", ["-c", script], { cwd: ROOT });
+  expect(stdout).toMatch(/^openapi: .*\nexit 0\n$/);
+  expect(stderr).toBe("");
 });
 
 test("openapi prints an OpenAPI 3.1 description without a database and graphs", async () => {
