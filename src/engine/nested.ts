@@ -67,4 +67,3 @@ function sharedPart(outer: GraphDefinition, inner: GraphDefinition, update: Valu
   const part = Object.entries(update).filter(([field]) => isShared(outer, inner, field));
   return part.length === 0 ? [] : [Object.fromEntries(part)];
 }
-

@@ -57,7 +57,12 @@ export const isSentState = (task: Task, kind: InterruptKind | undefined): boolea
 
 const scopeKey = (place: Place | null): string | null => (place === null ? null : ownerId(place.scope));
 
-function patchAt(snapshot: Snapshot, place: Place | null, fields: Values, kind: InterruptKind | null): Snapshot {
+function patchAt(
+  snapshot: Snapshot,
+  place: Place | null,
+  fields: Values,
+  kind: InterruptKind | null,
+): Snapshot {
   if (place !== null && isSentState(place.task, kind ?? undefined)) {
     const { task } = place;
     const before = isRecord(task.sent?.value) ? (task.sent.value as Values) : {};
@@ -98,7 +103,10 @@ export function rejudgeAll(
       held: before === "*" || (owner === null && before.includes(given.node)),
     });
     if (task.inner === undefined) return task;
-    return { ...task, inner: { ...task.inner, tasks: rejudgeAll(task.inner.tasks, task.id, patched, added) } };
+    return {
+      ...task,
+      inner: { ...task.inner, tasks: rejudgeAll(task.inner.tasks, task.id, patched, added) },
+    };
   });
 }
 
@@ -111,4 +119,3 @@ export function patchThread(
 ): Change {
   return applySaid(def, snapshot, [{ about: null, messages, state: fields }], {}, {});
 }
-

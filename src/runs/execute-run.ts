@@ -172,7 +172,8 @@ class Execution {
         if (asked === CUT) return false;
         this.#verdicts.set(verdictKey(task), asked);
         // E2: a takeover must not ask `when` again of a node that has begun.
-        if (asked === null && task.stage === "due" && scope.def.before.has(task.node)) this.#writer.draft.move();
+        if (asked === null && task.stage === "due" && scope.def.before.has(task.node))
+          this.#writer.draft.move();
       } catch (error) {
         this.#fail(task, "node_failed", `the hold point at ${task.node}: ${errorText(error)}`, error);
       }
@@ -267,7 +268,12 @@ class Execution {
       const edge = isInstance(error, EdgeFault);
       const about = edge || task.node === START ? "" : `${task.node}: `;
       const known = edge || isInstance(error, UpdateFault);
-      this.#fail(task, known ? code : "node_failed", `${about}${errorText(error)}`, edge ? (error.cause ?? error) : error);
+      this.#fail(
+        task,
+        known ? code : "node_failed",
+        `${about}${errorText(error)}`,
+        edge ? (error.cause ?? error) : error,
+      );
       return CUT;
     }
   }

@@ -82,11 +82,7 @@ export async function runTask(at: Place, deps: TaskDeps): Promise<TaskOutcome> {
     }
     deps.stream.emit(
       task.id,
-      draft(
-        "progress",
-        { step: deps.step, attempt: attempts },
-        { ...place, content: `${task.node} begins` },
-      ),
+      draft("progress", { step: deps.step, attempt: attempts }, { ...place, content: `${task.node} begins` }),
     );
     const outcome = await runAttempt(spec, at, attempts, deps);
     streamed ||= outcome.streamed;
@@ -126,7 +122,11 @@ async function runAttempt(
     ({ returned, streamed }): AttemptOutcome => {
       if (pausingBefore(attempt).length > 0) return asked();
       try {
-        return { kind: "done", output: nodeOutput(at.scope.def, state, returned, streamed), asks: attempt.asks };
+        return {
+          kind: "done",
+          output: nodeOutput(at.scope.def, state, returned, streamed),
+          asks: attempt.asks,
+        };
       } catch (error) {
         return failed(task, error);
       }
