@@ -46,9 +46,9 @@ export function denyTask(snapshot: Snapshot, task: Task, denied: Answer, attempt
   return withTask(snapshot, { ...rest, stage: "done", denied, deniedInside: true, attempts });
 }
 
-/** A task whose result its graph's state does not take: it runs again at the next attempt. */
+/** A task whose result its graph's state does not take: it runs again at the next attempt, as if it had not ended. */
 export function dropResult(snapshot: Snapshot, task: Task): Snapshot {
-  const { result: _result, goto: _goto, ...rest } = task;
+  const { result: _result, goto: _goto, denied: _denied, deniedInside: _inside, ...rest } = task;
   return withTask(snapshot, { ...rest, stage: "cleared" });
 }
 
@@ -149,26 +149,39 @@ export function takeRoutes(
   runId: string,
 ): Snapshot {
   const scope = scopeOf(def, snapshot, owner);
-  const due: { node: string; sent: { value: Json } | null; answer: Answer | undefined }[] = [];
-  for (const task of scope.tasks) {
-    for (const target of routes.get(task.id) ?? []) {
-      if (target === END) continue;
-      if (typeof target !== "string") due.push({ node: target.node, sent: { value: target.value }, answer: task.denied });
-      else if (!due.some(({ node, sent }) => node === target && sent === null))
-        due.push({ node: target, sent: null, answer: task.denied });
-    }
-  }
-  if (due.length > 1) {
-    const order = new Map([...scope.def.nodes.keys()].map((name, i) => [name, i]));
-    due.sort((a, b) => (order.get(a.node) ?? 0) - (order.get(b.node) ?? 0));
-  }
   const birth = birthIn(scope, runId);
-  const tasks = due.map(({ node, sent, answer }, index): Task => {
+  const tasks = arrivals(scope, routes).map(({ node, sent, answer }, index): Task => {
     const task = dueTask(birth, snapshot.step, index, node, answer);
     return sent === null ? task : { ...task, sent };
   });
   if (owner === null) return withTasks(snapshot, tasks);
   return withInner(snapshot, owner, (inner) => ({ ...inner, tasks, ...unmetDenial(scope, inner.denied) }));
+}
+
+interface Arrival {
+  readonly node: string;
+  readonly sent: { readonly value: Json } | null;
+  /** The denial that led here, whoever else did. */
+  answer: Answer | undefined;
+}
+
+function arrivals(scope: Scope, routes: Routes): Arrival[] {
+  const list: Arrival[] = [];
+  for (const { id, denied: answer } of scope.tasks) {
+    for (const target of routes.get(id) ?? []) {
+      if (target === END) continue;
+      if (typeof target !== "string") {
+        list.push({ node: target.node, sent: { value: target.value }, answer });
+        continue;
+      }
+      const known = list.find(({ node, sent }) => node === target && sent === null);
+      if (known === undefined) list.push({ node: target, sent: null, answer });
+      else known.answer ??= answer;
+    }
+  }
+  if (list.length < 2) return list;
+  const order = new Map([...scope.def.nodes.keys()].map((name, i) => [name, i]));
+  return list.sort((a, b) => (order.get(a.node) ?? 0) - (order.get(b.node) ?? 0));
 }
 
 /** A denial that no `onDeny` meets inside a nested graph denies the graph itself, as a node of the one around it. */
@@ -187,4 +200,3 @@ export function nextNodes(snapshot: Snapshot): string[] {
 }
 
 const isEmpty = (update: Values): boolean => Object.keys(update).length === 0;
-

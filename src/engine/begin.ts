@@ -2,7 +2,17 @@ import { addMessages, mergeFields, opsBetween, type Change } from "./state-chang
 import { END, START } from "./command.js";
 import type { GraphDefinition } from "./definition.js";
 import type { Message } from "./message.js";
-import { bornIn, dueTask, NO_HOLDS, unionHolds, type Birth, type RunHolds, type Snapshot, type Task, type Values } from "./snapshot.js";
+import {
+  bornIn,
+  dueTask,
+  NO_HOLDS,
+  unionHolds,
+  type Birth,
+  type RunHolds,
+  type Snapshot,
+  type Task,
+  type Values,
+} from "./snapshot.js";
 
 /** A run's input, checked: fields by name, messages with their ids. */
 export interface RunInput {

@@ -15,7 +15,7 @@ export interface InnerInput {
 const SUMMARY = "contextSummary";
 
 /** Whether a field is one in both graphs: then the inner one begins with the outer's value, and changes it. */
-export const isShared = (outer: GraphDefinition, inner: GraphDefinition, field: string): boolean =>
+const isShared = (outer: GraphDefinition, inner: GraphDefinition, field: string): boolean =>
   field === SUMMARY || (outer.state.fields.includes(field) && inner.state.fields.includes(field));
 
 /** The values that an inner graph begins with: its defaults, and what it was given or shares. */
@@ -67,4 +67,3 @@ function sharedPart(outer: GraphDefinition, inner: GraphDefinition, update: Valu
   const part = Object.entries(update).filter(([field]) => isShared(outer, inner, field));
   return part.length === 0 ? [] : [Object.fromEntries(part)];
 }
-

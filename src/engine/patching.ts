@@ -4,7 +4,7 @@ import { withDefaults } from "./begin.js";
 import type { GraphDefinition } from "./definition.js";
 import type { Answer, InterruptKind } from "./interrupt.js";
 import { rejudge } from "./plan.js";
-import { ownerId, placeOf, withInner, withTask, type Place, type Scope } from "./scope.js";
+import { ownerId, placeOf, withInner, withTask, type Place } from "./scope.js";
 import { unionHolds, type RunHolds, type Snapshot, type Task, type Values } from "./snapshot.js";
 import { addMessages, mergeFields, opsBetween, patchValues, type Change } from "./state-change.js";
 
@@ -57,7 +57,12 @@ export const isSentState = (task: Task, kind: InterruptKind | undefined): boolea
 
 const scopeKey = (place: Place | null): string | null => (place === null ? null : ownerId(place.scope));
 
-function patchAt(snapshot: Snapshot, place: Place | null, fields: Values, kind: InterruptKind | null): Snapshot {
+function patchAt(
+  snapshot: Snapshot,
+  place: Place | null,
+  fields: Values,
+  kind: InterruptKind | null,
+): Snapshot {
   if (place !== null && isSentState(place.task, kind ?? undefined)) {
     const { task } = place;
     const before = isRecord(task.sent?.value) ? (task.sent.value as Values) : {};
@@ -76,8 +81,8 @@ function patchAt(snapshot: Snapshot, place: Place | null, fields: Values, kind: 
 /** Nested graphs that do not see the thread's messages are told too, where the answer is to a question of theirs. */
 function tellApart(snapshot: Snapshot, place: Place, messages: Answer["messages"]): Snapshot {
   let told = snapshot;
-  for (let scope: Scope | undefined = place.scope; scope?.owner != null; scope = scope.owner.scope) {
-    told = withInner(told, scope.owner.task.id, (inner) =>
+  for (let { owner } = place.scope; owner !== null; owner = owner.scope.owner) {
+    told = withInner(told, owner.task.id, (inner) =>
       inner.apart === undefined ? inner : { ...inner, apart: addMessages(inner.apart, messages).context },
     );
   }
@@ -85,7 +90,7 @@ function tellApart(snapshot: Snapshot, place: Place, messages: Answer["messages"
 }
 
 /** A patch or an added hold point has every node looked at again that was let pass and has not finished. */
-export function rejudgeAll(
+function rejudgeAll(
   tasks: readonly Task[],
   owner: string | null,
   patched: ReadonlySet<string | null>,
@@ -98,7 +103,10 @@ export function rejudgeAll(
       held: before === "*" || (owner === null && before.includes(given.node)),
     });
     if (task.inner === undefined) return task;
-    return { ...task, inner: { ...task.inner, tasks: rejudgeAll(task.inner.tasks, task.id, patched, added) } };
+    return {
+      ...task,
+      inner: { ...task.inner, tasks: rejudgeAll(task.inner.tasks, task.id, patched, added) },
+    };
   });
 }
 
@@ -111,4 +119,3 @@ export function patchThread(
 ): Change {
   return applySaid(def, snapshot, [{ about: null, messages, state: fields }], {}, {});
 }
-

@@ -111,7 +111,7 @@ export function rejudge(task: Task, of: { readonly patched: boolean; readonly he
 }
 
 /** A question under a new key, so that the answer to the last one is none to it. Its words are made when it is asked. */
-export function askAgain(task: Task, times: number): Ask {
+function askAgain(task: Task, times: number): Ask {
   return {
     key: `before:${times}`,
     kind: "before",
@@ -145,17 +145,13 @@ function settleAll(
   failed: Failed,
   open: Opening[],
 ): readonly Task[] {
-  let changed = false;
   const settled = tasks.map((given) => {
-    let task = failed.has(given.id) ? given : settle(given, rows, verdicts, open);
-    if (task.inner !== undefined) {
-      const inside = settleAll(task.inner.tasks, rows, verdicts, failed, open);
-      if (inside !== task.inner.tasks) task = { ...task, inner: { ...task.inner, tasks: inside } };
-    }
-    changed ||= task !== given;
-    return task;
+    const task = failed.has(given.id) ? given : settle(given, rows, verdicts, open);
+    if (task.inner === undefined) return task;
+    const inside = settleAll(task.inner.tasks, rows, verdicts, failed, open);
+    return inside === task.inner.tasks ? task : { ...task, inner: { ...task.inner, tasks: inside } };
   });
-  return changed ? settled : tasks;
+  return settled.some((task, i) => task !== tasks[i]) ? settled : tasks;
 }
 
 const isUnjudged = (task: Task): boolean =>

@@ -9,55 +9,34 @@
  * E5. A task that fails, asks or is slow keeps back its own step only; how the run ends is judged when all have settled.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
-import type { ErrorCode } from "../errors.js";
 import {
   closeStep,
-  denyTask,
-  draft,
   dropResult,
-  eachTask,
-  enterNested,
-  keepResult,
-  keepTask,
-  leaveNested,
-  loseAttempt,
   mayRepeat,
   ownerId,
   pausedStatus,
-  placeOf,
   plan,
   ResultFault,
-  START,
-  takeRoutes,
-  UpdateFault,
-  verdictKey,
-  type Ask,
   type FinalStatus,
   type Interrupt,
-  type LostAttempt,
-  type NestedGraph,
   type Opening,
-  type Outcome,
   type Place,
   type Plan,
   type RunFault,
   type RunResult,
   type Scope,
-  type Snapshot,
-  type Target,
   type Task,
 } from "../engine/index.js";
-import { errorText, isInstance } from "../lib/show.js";
-import { judgeHold } from "./judge-hold.js";
+import { isInstance } from "../lib/show.js";
 import { InFlight } from "./in-flight.js";
-import { innerOutput, innerStart } from "./nested-run.js";
-import { CUT, orCut } from "./or-cut.js";
-import { EdgeFault, successors } from "./successors.js";
 import type { RunControl } from "./run-control.js";
 import type { ExecuteDeps, RunJob } from "./run-job.js";
 import { outcomeOf } from "./run-outcome.js";
-import { runTask, type TaskOutcome } from "./run-task.js";
+import { RunPosition, type Lost } from "./run-position.js";
+import { runTask } from "./run-task.js";
+import { RunWay } from "./run-way.js";
 import { RunWriter } from "./run-writer.js";
+import type { TaskOutcome } from "./task-outcome.js";
 import { storedOutcome, storeOutcome } from "./task-records.js";
 
 const context = new AsyncLocalStorage<{ thread_id: string; run_id: string }>();
@@ -73,34 +52,24 @@ export function executeRun(job: RunJob, control: RunControl, deps: ExecuteDeps):
   return context.run(about, () => new Execution(job, control, deps).run());
 }
 
-type AttemptsOf = Pick<TaskOutcome, "task" | "attempts" | "streamed">;
-/** Why the run fails by a task, and what was thrown. */
-interface Failure {
-  readonly fault: RunFault;
-  readonly cause: unknown;
-}
-
 class Execution {
   readonly #job: RunJob;
   readonly #control: RunControl;
   readonly #deps: ExecuteDeps;
   readonly #writer: RunWriter;
   readonly #rows: readonly Interrupt[];
+  readonly #at: RunPosition;
+  readonly #way: RunWay;
   readonly #inFlight = new InFlight();
-  readonly #verdicts = new Map<string, Ask | null>();
-  /** Tasks that this run has given up, by id. */
-  readonly #failures = new Map<string, Failure>();
-  #snapshot: Snapshot;
-  /** The first denial given inside this run. */
-  #denial: Outcome["decision"] = null;
 
   constructor(job: RunJob, control: RunControl, deps: ExecuteDeps) {
     this.#job = job;
     this.#control = control;
     this.#deps = deps;
-    this.#snapshot = job.loaded.snapshot;
     this.#rows = job.loaded.interrupts;
     this.#writer = new RunWriter(job, control, deps);
+    this.#at = new RunPosition(deps.def, job.loaded.snapshot);
+    this.#way = new RunWay(this.#at, { runId: job.run.runId, writer: this.#writer, cut: control.cut });
   }
 
   async run(): Promise<RunResult | null> {
@@ -116,10 +85,9 @@ class Execution {
   async #loop(): Promise<RunResult | null> {
     let crashed = this.#job.crashedAt !== null;
     while (!this.#control.lost) {
-      const next = plan(this.#deps.def, this.#snapshot, this.#rows, this.#verdicts, this.#failures);
-      this.#snapshot = next.snapshot;
+      const next = this.#plan();
       if (next.judge.length > 0 && (this.#control.stop === null || crashed)) {
-        if (await this.#judge(next.judge)) continue;
+        if (await this.#way.judge(next.judge)) continue;
       }
       if (crashed) {
         crashed = false;
@@ -131,7 +99,7 @@ class Execution {
         await this.#close(next.close[0]);
         continue;
       }
-      if (this.#control.stop === null && (await this.#advance(next))) continue;
+      if (this.#control.stop === null && (await this.#way.advance(next))) continue;
       if (this.#control.stop === null) {
         const begin = next.execute.filter(({ task }) => !this.#inFlight.has(task.id));
         if (begin.length > 0) {
@@ -148,36 +116,25 @@ class Execution {
     return null;
   }
 
+  #plan(): Plan {
+    const at = this.#at;
+    const next = plan(this.#deps.def, at.snapshot, this.#rows, this.#way.verdicts, at.failures);
+    at.snapshot = next.snapshot;
+    return next;
+  }
+
   /** Nothing can be done any more in this run. */
   #end({ open }: Plan): Promise<RunResult | null> {
     if (this.#control.stop !== null) return this.#finish("stopped", {});
-    for (const { id } of eachTask(this.#snapshot.position.tasks)) {
-      const failure = this.#failures.get(id);
-      if (failure === undefined) continue;
+    const { failure } = this.#at;
+    if (failure !== undefined) {
       this.#control.cause = failure.cause;
       return this.#finish("error", { fault: failure.fault });
     }
     if (open.length > 0) return this.#finish(pausedStatus(open), { open });
-    const [stuck] = this.#snapshot.position.tasks;
+    const [stuck] = this.#at.snapshot.position.tasks;
     if (stuck !== undefined) throw new Error(`nothing can be done, and ${stuck.node} is ${stuck.stage}`);
     return this.#finish("completed", {});
-  }
-
-  /** Looks at hold points. False where a stop cut the asking short: it will be asked when somebody resumes. */
-  async #judge(places: readonly Place[]): Promise<boolean> {
-    for (const place of places) {
-      const { scope, task } = place;
-      try {
-        const asked = await orCut(this.#control.cut, judgeHold(place, this.#snapshot));
-        if (asked === CUT) return false;
-        this.#verdicts.set(verdictKey(task), asked);
-        // E2: a takeover must not ask `when` again of a node that has begun.
-        if (asked === null && task.stage === "due" && scope.def.before.has(task.node)) this.#writer.draft.move();
-      } catch (error) {
-        this.#fail(task, "node_failed", `the hold point at ${task.node}: ${errorText(error)}`, error);
-      }
-    }
-    return true;
   }
 
   /**
@@ -186,102 +143,50 @@ class Execution {
    */
   #afterCrash(next: Plan): RunFault | null {
     if (this.#writer.draft.dirty) return null;
+    const { records } = this.#deps;
     const lost = next.execute.flatMap(({ task }) =>
-      storedOutcome(this.#deps.records, task) === undefined ? [task] : [],
+      storedOutcome(records, task) === undefined ? [task] : [],
     );
     for (const task of lost) {
-      this.#keep({ task, attempts: task.attempts + 1, streamed: true });
-      this.#lose(task.id, "crash");
+      this.#at.keep({ task, attempts: task.attempts + 1, streamed: true });
+      this.#at.lose(task.id, { ...this.#knownOf(task), cause: "crash" });
     }
-    return lost.length > 0 && this.#job.run.lostCount >= CRASH_LOOP ? this.#crashLoop(lost) : null;
+    const [first] = lost;
+    const { lostCount } = this.#job.run;
+    if (first === undefined || lostCount < CRASH_LOOP) return null;
+    const names = lost.map(({ node }) => node).join(", ");
+    const message = `the run lost ${lostCount} processes at ${names}; resume to try once more`;
+    return this.#at.fault("crash_loop", message, first, first.attempts);
   }
 
   /** A step of which every task has its result; a checkpoint is of one step. */
   async #close(scope: Scope): Promise<void> {
-    if (this.#writer.draft.closed && (await this.#writer.commit(this.#snapshot)) !== "committed") return;
+    const at = this.#at;
+    if (this.#writer.draft.closed && (await this.#writer.commit(at.snapshot)) !== "committed") return;
     try {
-      const change = closeStep(this.#deps.def, this.#snapshot, ownerId(scope));
-      this.#snapshot = change.snapshot;
+      const change = closeStep(this.#deps.def, at.snapshot, ownerId(scope));
+      at.snapshot = change.snapshot;
       this.#writer.draft.step(change);
     } catch (error) {
       if (!isInstance(error, ResultFault)) throw error;
       const { task } = error;
       this.#writer.stream.forget(task.id);
-      this.#snapshot = dropResult(this.#snapshot, task);
-      this.#fail(task, "invalid_update", `${task.node}: ${error.message}`, error.cause ?? error);
-    }
-  }
-
-  /** What user code says of the way. True where something has changed. */
-  async #advance({ leave, route, enter }: Plan): Promise<boolean> {
-    for (const place of leave) await this.#leave(place);
-    for (const scope of route) await this.#route(scope);
-    for (const place of enter) await this.#enter(place);
-    return leave.length + route.length + enter.length > 0;
-  }
-
-  async #leave(place: Place): Promise<void> {
-    const nested = nestedAt(place);
-    const made = await this.#orFail(place.task, "invalid_update", () =>
-      innerOutput(place, nested, this.#snapshot.step),
-    );
-    if (made === CUT) return;
-    const out = made === null ? null : { updates: [made.update], messages: made.messages };
-    this.#snapshot = leaveNested(this.#snapshot, place, nested, out);
-  }
-
-  async #enter(place: Place): Promise<void> {
-    const { task } = place;
-    const nested = nestedAt(place);
-    const { step } = this.#snapshot;
-    const start = await this.#orFail(task, "invalid_update", () => innerStart(place, nested, step));
-    if (start === CUT) return;
-    const attempts = task.attempts + 1;
-    this.#snapshot = enterNested(this.#snapshot, place, nested, { ...start, attempts });
-    const about = { nodeName: task.node, path: task.path, event: "node_execution" as const };
-    this.#writer.stream.emit(
-      task.id,
-      draft("progress", { step, attempt: attempts }, { ...about, content: `${task.node} begins` }),
-    );
-    this.#writer.draft.move();
-  }
-
-  async #route(scope: Scope): Promise<void> {
-    const { step } = this.#snapshot;
-    const routes = new Map<string, readonly Target[]>();
-    for (const task of scope.tasks) {
-      const to = await this.#orFail(task, "edge_failed", () => successors(scope, task, step));
-      if (to !== CUT) routes.set(task.id, to);
-    }
-    if (routes.size < scope.tasks.length) return;
-    this.#denial ??= scope.tasks.find(({ denied }) => denied !== undefined)?.denied ?? null;
-    this.#snapshot = takeRoutes(this.#deps.def, this.#snapshot, ownerId(scope), routes, this.#job.run.runId);
-    this.#writer.draft.move();
-  }
-
-  /** User code that is no node: where it throws, its task has failed; a stop does not wait for it. */
-  async #orFail<T>(task: Task, code: ErrorCode, work: () => Promise<T>): Promise<T | typeof CUT> {
-    try {
-      return await orCut(this.#control.cut, work());
-    } catch (error) {
-      const edge = isInstance(error, EdgeFault);
-      const about = edge || task.node === START ? "" : `${task.node}: `;
-      const known = edge || isInstance(error, UpdateFault);
-      this.#fail(task, known ? code : "node_failed", `${about}${errorText(error)}`, edge ? (error.cause ?? error) : error);
-      return CUT;
+      at.snapshot = dropResult(at.snapshot, task);
+      at.fail(task, "invalid_update", `${task.node}: ${error.message}`, error.cause ?? error);
     }
   }
 
   /** Begins nodes, once the way to them is committed. */
   async #begin(places: readonly Place[]): Promise<void> {
     const { recursionLimit: limit, firstStep } = this.#job.run;
-    if (this.#snapshot.step - firstStep >= limit) {
-      for (const { task } of places)
-        this.#fail(task, "recursion_limit", `the run took ${limit} steps, its limit; resume to go on`);
+    const { snapshot } = this.#at;
+    if (snapshot.step - firstStep >= limit) {
+      const message = `the run took ${limit} steps, its limit; resume to go on`;
+      for (const { task } of places) this.#at.fail(task, "recursion_limit", message);
       return;
     }
     if (this.#writer.draft.dirty) {
-      if ((await this.#writer.commit(this.#snapshot)) !== "committed") return;
+      if ((await this.#writer.commit(snapshot)) !== "committed") return;
       if (this.#deps.draining() && this.#inFlight.size === 0 && (await this.#handOver())) return;
     }
     for (const place of places) this.#inFlight.start(place, this.#run(place));
@@ -299,10 +204,11 @@ class Execution {
     const { once, log, options, records, checkpointer } = this.#deps;
     const { ref, run, epoch } = this.#job;
     const { task } = place;
+    const { step, position } = this.#at.snapshot;
     const known = storedOutcome(records, task);
     if (known !== undefined) return known;
     const outcome = await runTask(place, {
-      step: this.#snapshot.step,
+      step,
       rows: this.#rows,
       threadId: ref.threadId,
       runId: run.runId,
@@ -311,7 +217,7 @@ class Execution {
       once,
       log,
       graceMs: options.graceMs,
-      mayRepeat: mayRepeat(place, this.#snapshot.position.holds),
+      mayRepeat: mayRepeat(place, position.holds),
     });
     // Of a step of one task the one write is enough; where others are in flight a crash must not repeat this one.
     const alone = place.scope.tasks.length === 1;
@@ -320,48 +226,26 @@ class Execution {
     return outcome;
   }
 
-  /** Waits for tasks, and takes what they came to into the snapshot. */
+  /** Waits for tasks, and takes in what they came to. */
   async #settleNext(): Promise<void> {
     // A step that has closed beside them is not kept back.
     if (this.#writer.draft.dirty && this.#control.stop === null) {
-      if ((await this.#writer.commit(this.#snapshot)) === "lost") return;
+      if ((await this.#writer.commit(this.#at.snapshot)) === "lost") return;
     }
     const outcomes = await this.#inFlight.next();
     if (this.#control.lost) return;
-    for (const outcome of outcomes) this.#take(outcome);
+    for (const outcome of outcomes) {
+      const { task } = outcome;
+      // Live events of an attempt that is not committed are void.
+      if (outcome.kind !== "done") this.#writer.stream.forget(task.id);
+      if (outcome.kind === "abandoned") this.#control.abandoned.push(task.path);
+      this.#at.take(outcome, this.#knownOf(task));
+    }
   }
 
-  #take(outcome: TaskOutcome): void {
-    const { task, attempts } = outcome;
-    if (outcome.kind === "done") {
-      this.#snapshot = keepResult(this.#snapshot, task, outcome.output, outcome);
-      return;
-    }
-    // Live events of an attempt that is not committed are void.
-    this.#writer.stream.forget(task.id);
-    switch (outcome.kind) {
-      case "asked":
-        this.#keep(outcome, outcome.asks);
-        break;
-      case "denied":
-        this.#snapshot = denyTask(this.#snapshot, task, outcome.answer, attempts);
-        break;
-      case "failed":
-        this.#keep(outcome);
-        this.#fail(task, outcome.code, outcome.message, outcome.cause, attempts);
-        break;
-      case "abandoned":
-        this.#keep(outcome);
-        this.#lose(task.id, "stop");
-        this.#control.abandoned.push(task.path);
-        break;
-      case "timeout": {
-        const asksFirst = outcome.retries && !this.#mayRepeat(task.id);
-        this.#keep(outcome);
-        this.#lose(task.id, "timeout");
-        if (!asksFirst) this.#fail(task, "node_timeout", outcome.message, undefined, attempts);
-      }
-    }
+  /** What a person is shown of an attempt whose outcome nobody knows. */
+  #knownOf({ id }: Task): Omit<Lost, "cause"> {
+    return { beganAt: this.#writer.committedAt, once: this.#deps.once.keys(id) };
   }
 
   /** Ends the run. A stop that was accepted before turns any other end into `stopped`. */
@@ -376,59 +260,12 @@ class Execution {
       if (this.#control.stop !== null && final !== "stopped")
         [final, open, fault] = ["stopped", [], undefined];
       // Of an answer that began this run and a denial inside it, the denial; it is one of the answers.
-      const decision = this.#denial ?? this.#job.run.decision;
+      const decision = this.#way.denial ?? this.#job.run.decision;
       const ending = { status: final, open, error: fault ?? null, decision };
-      const outcome = await outcomeOf(this.#deps.def, this.#snapshot, ending, this.#control.cut);
-      const ended = await this.#writer.end(this.#snapshot, outcome, open);
+      const outcome = await outcomeOf(this.#deps.def, this.#at.snapshot, ending, this.#control.cut);
+      const ended = await this.#writer.end(this.#at.snapshot, outcome, open);
       if (ended === "lost") return null;
       if (ended !== "stopping") return ended;
     }
   }
-
-  #keep({ task, attempts, streamed }: AttemptsOf, asks?: readonly Ask[]): void {
-    this.#snapshot = keepTask(this.#snapshot, task, {
-      attempts,
-      streamed,
-      ...(asks === undefined ? {} : { asks }),
-    });
-  }
-
-  #lose(taskId: string, cause: LostAttempt["cause"]): void {
-    const place = placeOf(this.#deps.def, this.#snapshot, taskId);
-    if (place === null) return;
-    this.#snapshot = loseAttempt(this.#snapshot, place, {
-      attempt: place.task.attempts,
-      beganAt: this.#writer.committedAt,
-      cause,
-      once: this.#deps.once.keys(taskId),
-    });
-  }
-
-  #mayRepeat(taskId: string): boolean {
-    const place = placeOf(this.#deps.def, this.#snapshot, taskId);
-    return place === null || mayRepeat(place, this.#snapshot.position.holds);
-  }
-
-  #fail(task: Task, code: ErrorCode, message: string, cause?: unknown, attempt = task.attempts): void {
-    this.#failures.set(task.id, { fault: this.#fault(code, message, task, attempt), cause });
-  }
-
-  #fault(code: ErrorCode, message: string, task: Task | undefined, attempt = 0): RunFault {
-    const node = task === undefined || task.node === START ? null : task.node;
-    const path = node === null ? [] : (task?.path ?? []);
-    return { code, message, node, path, step: this.#snapshot.step, attempt };
-  }
-
-  #crashLoop(tasks: readonly Task[]): RunFault {
-    const count = this.#job.run.lostCount;
-    const names = tasks.map(({ node }) => node).join(", ");
-    const message = `the run lost ${count} processes at ${names}; resume to try once more`;
-    return this.#fault("crash_loop", message, tasks[0], tasks[0]?.attempts);
-  }
-}
-
-function nestedAt({ scope, task }: Place): NestedGraph {
-  const spec = scope.def.nodes.get(task.node);
-  if (spec?.kind !== "graph") throw new Error(`the node "${task.node}" is no graph`);
-  return spec;
 }

@@ -1,6 +1,6 @@
 import type { Place } from "../engine/index.js";
 import { deferred } from "../lib/deferred.js";
-import type { TaskOutcome } from "./run-task.js";
+import type { TaskOutcome } from "./task-outcome.js";
 
 /** The tasks of a run that are running now, and what those that have settled came to, in the order in which they did. */
 export class InFlight {

@@ -12,7 +12,6 @@ import {
   type RunHolds,
   type Scope,
   type Snapshot,
-  type Values,
 } from "../engine/index.js";
 import { isRecord, jsonCopy, jsonFault, type Json } from "../lib/json.js";
 
@@ -71,7 +70,7 @@ export function nodeView(
   const { value } = task.sent;
   // A value that is no object has no room for the rest.
   if (!isRecord(value)) return value as unknown as NodeState;
-  return stateView({ values: value as Values, messages: scope.messages }, meta, setInterrupt);
+  return stateView({ values: value, messages: scope.messages }, meta, setInterrupt);
 }
 
 function defaultMessage(where: "before" | "after", node: string): string {

@@ -29,14 +29,16 @@ export async function innerStart(
 async function innerInput(place: Place, nested: NestedGraph, step: number): Promise<InnerInput | null> {
   if (nested.in !== undefined) {
     const made = await nested.in(nodeView(place, step));
-    if (!isRecord(made)) throw new UpdateFault("`in` gives the fields that the nested graph begins with, as an object");
+    if (!isRecord(made))
+      throw new UpdateFault("`in` gives the fields that the nested graph begins with, as an object");
     const { messages = [], ...fields } = made;
     const read = nodeOutput(nested.graph, null, { messages }, null);
     return { fields: checked(nested, fields), messages: read.messages };
   }
   if (place.task.sent === undefined) return null;
   const { value } = place.task.sent;
-  if (!isRecord(value)) throw new UpdateFault("a Send to a nested graph gives the fields that it begins with, as an object");
+  if (!isRecord(value))
+    throw new UpdateFault("a Send to a nested graph gives the fields that it begins with, as an object");
   return { fields: checked(nested, value), messages: null };
 }
 
@@ -49,11 +51,16 @@ function checked(nested: NestedGraph, fields: Record<string, unknown>): Values {
 }
 
 /** The update that `out` makes of a nested graph's last state; null where it has no `out`. Throws UpdateFault. */
-export async function innerOutput(place: Place, nested: NestedGraph, step: number): Promise<NodeOutput | null> {
+export async function innerOutput(
+  place: Place,
+  nested: NestedGraph,
+  step: number,
+): Promise<NodeOutput | null> {
   const inside = scopeIn(place.scope, place.task);
   if (nested.out === undefined || inside === null) return null;
   const made = await nested.out(viewFor(inside, nested.name, step));
   const output = nodeOutput(place.scope.def, null, made, null);
-  if (output.goto !== null) throw new UpdateFault("`out` gives an update: where to go is for the graph's edges");
+  if (output.goto !== null)
+    throw new UpdateFault("`out` gives an update: where to go is for the graph's edges");
   return output;
 }

@@ -131,7 +131,8 @@ function message(given: unknown, path: string, id?: string): Message {
 function gotoTargets(def: GraphDefinition, goto: unknown): Target[] | null {
   if (goto === undefined) return null;
   const targets = Array.isArray(goto) ? (goto as unknown[]) : [goto];
-  if (targets.length === 0) throw new UpdateFault("Command goes nowhere: its goto is an empty list; END ends here");
+  if (targets.length === 0)
+    throw new UpdateFault("Command goes nowhere: its goto is an empty list; END ends here");
   return targets.map((target) => {
     if (target === END || (typeof target === "string" && def.nodes.has(target))) return target;
     if (!isInstance(target, Send))

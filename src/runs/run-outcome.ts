@@ -71,5 +71,7 @@ async function waysFrom({ scope, task }: Place, step: number, cut: AbortSignal):
     sleep(NEXT_NODES_MS.otherwise, CUT, { ref: false }),
   ]);
   if (to === CUT) return [];
-  return to.map((target) => (typeof target === "string" ? target : target.node)).filter((name) => name !== END);
+  return to
+    .map((target) => (typeof target === "string" ? target : target.node))
+    .filter((name) => name !== END);
 }

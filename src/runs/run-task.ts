@@ -1,16 +1,13 @@
 /** Runs one task: its node, as often as its `retry` says. The only place where node functions are called. */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { ErrorCode } from "../errors.js";
 import {
   draft,
   InterruptDenied,
   UpdateFault,
-  type Answer,
   type Ask,
   type FunctionNode,
   type Interrupt,
   type Logger,
-  type NodeOutput,
   type NodeState,
   type Place,
   type Task,
@@ -24,22 +21,7 @@ import { nodeOutput, type Streamed } from "./node-output.js";
 import type { OnceStore } from "./once-store.js";
 import type { RunControl } from "./run-control.js";
 import type { RunStream } from "./run-stream.js";
-
-/** What the attempts of a task came to. `streamed` says that a reader has seen deltas of one of them. */
-export type TaskOutcome = { readonly task: Task; readonly attempts: number; readonly streamed: boolean } & (
-  | { readonly kind: "done"; readonly output: NodeOutput; readonly asks: readonly Ask[] }
-  | { readonly kind: "asked"; readonly asks: readonly Ask[] }
-  | { readonly kind: "denied"; readonly answer: Answer }
-  | {
-      readonly kind: "failed";
-      readonly code: ErrorCode;
-      readonly message: string;
-      readonly cause: unknown;
-    }
-  /** Nobody knows whether it acted; `retries` says that it would have been tried again. */
-  | { readonly kind: "timeout"; readonly message: string; readonly retries: boolean }
-  | { readonly kind: "abandoned" }
-);
+import type { TaskOutcome } from "./task-outcome.js";
 
 /** What one attempt came to; whether it streamed is known to the attempt. */
 type AttemptOutcome = DistributiveOmit<TaskOutcome, "task" | "attempts" | "streamed">;
@@ -82,11 +64,7 @@ export async function runTask(at: Place, deps: TaskDeps): Promise<TaskOutcome> {
     }
     deps.stream.emit(
       task.id,
-      draft(
-        "progress",
-        { step: deps.step, attempt: attempts },
-        { ...place, content: `${task.node} begins` },
-      ),
+      draft("progress", { step: deps.step, attempt: attempts }, { ...place, content: `${task.node} begins` }),
     );
     const outcome = await runAttempt(spec, at, attempts, deps);
     streamed ||= outcome.streamed;
@@ -126,7 +104,11 @@ async function runAttempt(
     ({ returned, streamed }): AttemptOutcome => {
       if (pausingBefore(attempt).length > 0) return asked();
       try {
-        return { kind: "done", output: nodeOutput(at.scope.def, state, returned, streamed), asks: attempt.asks };
+        return {
+          kind: "done",
+          output: nodeOutput(at.scope.def, state, returned, streamed),
+          asks: attempt.asks,
+        };
       } catch (error) {
         return failed(task, error);
       }

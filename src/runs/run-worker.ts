@@ -6,7 +6,14 @@
  * W3. A run that it has claimed is executing here or waits here for a free place.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Checkpointer, Claim, Owned, TaskRecord, ThreadRef, WorkerInfo } from "../checkpoint/checkpointer.js";
+import type {
+  Checkpointer,
+  Claim,
+  Owned,
+  TaskRecord,
+  ThreadRef,
+  WorkerInfo,
+} from "../checkpoint/checkpointer.js";
 import type { GraphDefinition, Logger, RunResult } from "../engine/index.js";
 import type { Live } from "../events/index.js";
 import { executeRun } from "./execute-run.js";

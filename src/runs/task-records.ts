@@ -7,7 +7,7 @@ import type { Checkpointer, TaskRecord, ThreadRef } from "../checkpoint/checkpoi
 import { HoldpointError } from "../errors.js";
 import type { Task } from "../engine/index.js";
 import type { Json } from "../lib/json.js";
-import type { TaskOutcome } from "./run-task.js";
+import type { TaskOutcome } from "./task-outcome.js";
 
 /** Keys of outcomes begin with what no key of a `once` may. */
 const OUTCOME = "\u0000outcome:";

@@ -1,38 +1,67 @@
 import { checkGraph, type GraphParts } from "../../src/engine/check-graph.js";
 import {
+  bornIn,
   dueTask,
   NO_HOLDS,
   OFFERED,
+  placeOf,
   type Answer,
   type Ask,
   type GraphDefinition,
+  type Inner,
   type Interrupt,
+  type Message,
+  type NestedGraph,
   type NodeOptions,
+  type Place,
   type Snapshot,
   type StateSpec,
   type Task,
+  type TaskResult,
 } from "../../src/engine/index.js";
-import type { Json } from "../../src/lib/json.js";
+import { deepFreeze } from "../../src/lib/deep-freeze.js";
+import type { Json, JsonObject } from "../../src/lib/json.js";
 
-/** A state of any fields, without a schema library: numbers and lists pass, `bad` is refused. */
-export const anyState = (reducers: StateSpec["reducers"] = new Map()): StateSpec => ({
-  fields: ["n", "list"],
+/** A state of any fields, without a schema library: `n` and `list`, or those of `defaults`; the value `bad` is refused. */
+export const anyState = (
+  reducers: StateSpec["reducers"] = new Map(),
+  defaults: JsonObject = { n: 0, list: [] },
+): StateSpec => ({
+  fields: Object.keys(defaults),
   reducers,
   check: (_field, value) =>
     value === "bad" ? { ok: false, message: "bad is refused" } : { ok: true, value: value as Json },
-  defaults: () => ({ n: 0, list: [] }),
+  defaults: () => defaults,
   missing: () => [],
   jsonSchema: {},
 });
 
+/** A reducer of lists. */
+export const append = (current: unknown, update: unknown): unknown => [
+  ...(current as unknown[]),
+  ...(update as unknown[]),
+];
+
+/** A graph as a node, for `definition`. */
+export const nested = (graph: GraphDefinition, options: NodeOptions = {}): NestedGraph => ({
+  kind: "graph",
+  name: "",
+  graph,
+  options,
+});
+
+/** Nodes by name, in the order of declaration: functions that never run here, or nested graphs. */
 export function definition(
-  nodes: Record<string, NodeOptions>,
+  nodes: Record<string, NodeOptions | NestedGraph>,
   of: Partial<Pick<GraphDefinition, "edges" | "before" | "after" | "state">> = {},
 ): GraphDefinition {
   return {
     name: "g",
     nodes: new Map(
-      Object.entries(nodes).map(([name, options]) => [name, { name, run: () => undefined, options }]),
+      Object.entries(nodes).map(([name, of]) => [
+        name,
+        "kind" in of ? { ...of, name } : { kind: "function", name, run: () => undefined, options: of },
+      ]),
     ),
     edges: of.edges ?? new Map(),
     before: of.before ?? new Map(),
@@ -42,11 +71,53 @@ export function definition(
   };
 }
 
+/** Frozen, as snapshots are: whoever changes one in place throws. */
 export function snapshot(tasks: readonly Task[], of: Partial<Snapshot> = {}): Snapshot {
-  return { step: 0, values: { n: 0, list: [] }, messages: [], position: { tasks, holds: NO_HOLDS }, ...of };
+  return deepFreeze({
+    step: 0,
+    values: { n: 0, list: [] },
+    messages: [],
+    position: { tasks, holds: NO_HOLDS },
+    ...of,
+  });
 }
 
-export const task = (node: string, of: Partial<Task> = {}): Task => ({ ...dueTask("r", 0, 0, node), ...of });
+export const task = (node: string, of: Partial<Task> = {}): Task => ({
+  ...dueTask(bornIn("r"), 0, 0, node),
+  ...of,
+});
+
+/** A task that has its result. */
+export const done = (node: string, result: Partial<TaskResult> = {}, of: Partial<Task> = {}): Task =>
+  task(node, { stage: "done", result: { updates: [], messages: [], ...result }, ...of });
+
+/** A task of the nested graph that runs in `owner`. */
+export const taskIn = (owner: Pick<Task, "id" | "path">, node: string, of: Partial<Task> = {}): Task => ({
+  ...dueTask(owner, 0, 0, node),
+  ...of,
+});
+
+/** A task whose nested graph has begun; its tasks are made under it. */
+export function running(
+  node: string,
+  tasks: (owner: Task) => readonly Task[],
+  of: Partial<Inner> = {},
+  owner: Task = task(node, { stage: "cleared" }),
+): Task {
+  return {
+    ...owner,
+    inner: { values: { n: 0, list: [] }, messages: [], updates: [], tasks: tasks(owner), ...of },
+  };
+}
+
+/** Where a task stands; there must be one of this id. */
+export function placed(def: GraphDefinition, at: Snapshot, { id }: Pick<Task, "id">): Place {
+  const place = placeOf(def, at, id);
+  if (place === null) throw new Error(`no task ${id}`);
+  return place;
+}
+
+export const message = (id: string, content = id): Message => ({ id, role: "user", content, created_at: "" });
 
 export const ask = (of: Partial<Ask> = {}): Ask => ({
   key: "before",

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { opsBetween } from "../../src/engine/advance.js";
+import { opsBetween } from "../../src/engine/state-change.js";
 import { applyOps, opFor, type StateOp } from "../../src/engine/state-ops.js";
 import type { JsonObject } from "../../src/lib/json.js";
 

@@ -95,7 +95,7 @@ describe("a conditional edge", () => {
       .addNode("WORK", async (state, ctx) => {
         const item = (state as unknown as { item: string }).item;
         const { data } = await ctx.interrupt({ message: `What of ${item}?` });
-        return { log: [`${item}: ${String(data)}`] };
+        return { log: [`${item}: ${JSON.stringify(data)}`] };
       })
       .addNode("COLLECT", (state) => `${state.log.length} done`)
       .addEdge(START, "SPLIT")

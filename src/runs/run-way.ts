@@ -1,0 +1,145 @@
+/**
+ * The user's code beside the nodes: hold points, edges, and what nested graphs begin with and leave. Where it throws, its
+ * task has failed; a stop does not wait for it.
+ */
+import type { ErrorCode } from "../errors.js";
+import {
+  draft,
+  enterNested,
+  leaveNested,
+  ownerId,
+  START,
+  takeRoutes,
+  UpdateFault,
+  verdictKey,
+  type Answer,
+  type Ask,
+  type NestedGraph,
+  type Place,
+  type Plan,
+  type Scope,
+  type Target,
+  type Task,
+  type Verdicts,
+} from "../engine/index.js";
+import { errorText, isInstance } from "../lib/show.js";
+import { judgeHold } from "./judge-hold.js";
+import { innerOutput, innerStart } from "./nested-run.js";
+import { CUT, orCut } from "./or-cut.js";
+import type { RunPosition } from "./run-position.js";
+import type { RunWriter } from "./run-writer.js";
+import { EdgeFault, successors } from "./successors.js";
+
+interface WayDeps {
+  readonly runId: string;
+  readonly writer: RunWriter;
+  /** Aborts when the run is stopped now, or lost. */
+  readonly cut: AbortSignal;
+}
+
+export class RunWay {
+  readonly #at: RunPosition;
+  readonly #deps: WayDeps;
+  readonly #verdicts = new Map<string, Ask | null>();
+  #denial: Answer | null = null;
+
+  constructor(at: RunPosition, deps: WayDeps) {
+    this.#at = at;
+    this.#deps = deps;
+  }
+
+  /** What hold points have said in this run. */
+  get verdicts(): Verdicts {
+    return this.#verdicts;
+  }
+
+  /** The first denial whose way this run went. */
+  get denial(): Answer | null {
+    return this.#denial;
+  }
+
+  /** Looks at hold points. False where a stop cut the asking short: it will be asked when somebody resumes. */
+  async judge(places: readonly Place[]): Promise<boolean> {
+    for (const place of places) {
+      const { scope, task } = place;
+      try {
+        const asked = await orCut(this.#deps.cut, judgeHold(place, this.#at.snapshot));
+        if (asked === CUT) return false;
+        this.#verdicts.set(verdictKey(task), asked);
+        // A takeover must not ask `when` again of a node that has begun.
+        if (asked === null && task.stage === "due" && scope.def.before.has(task.node))
+          this.#deps.writer.draft.move();
+      } catch (error) {
+        this.#at.fail(task, "node_failed", `the hold point at ${task.node}: ${errorText(error)}`, error);
+      }
+    }
+    return true;
+  }
+
+  /** Goes on where no node is needed: out of nested graphs, along edges, into nested graphs. False where nothing was to be done. */
+  async advance({ leave, route, enter }: Plan): Promise<boolean> {
+    for (const place of leave) await this.#leave(place);
+    for (const scope of route) await this.#route(scope);
+    for (const place of enter) await this.#enter(place);
+    return leave.length + route.length + enter.length > 0;
+  }
+
+  async #leave(place: Place): Promise<void> {
+    const at = this.#at;
+    const nested = nestedAt(place);
+    const made = await this.#orFail(place.task, "invalid_update", () =>
+      innerOutput(place, nested, at.snapshot.step),
+    );
+    if (made === CUT) return;
+    const out = made === null ? null : { updates: [made.update], messages: made.messages };
+    at.snapshot = leaveNested(at.snapshot, place, nested, out);
+  }
+
+  async #enter(place: Place): Promise<void> {
+    const at = this.#at;
+    const { stream, draft: collected } = this.#deps.writer;
+    const { task } = place;
+    const nested = nestedAt(place);
+    const { step } = at.snapshot;
+    const start = await this.#orFail(task, "invalid_update", () => innerStart(place, nested, step));
+    if (start === CUT) return;
+    const attempt = task.attempts + 1;
+    at.snapshot = enterNested(at.snapshot, place, nested, { ...start, attempts: attempt });
+    const about = { nodeName: task.node, path: task.path, event: "node_execution" as const };
+    stream.emit(task.id, draft("progress", { step, attempt }, { ...about, content: `${task.node} begins` }));
+    collected.move();
+  }
+
+  async #route(scope: Scope): Promise<void> {
+    const at = this.#at;
+    const { step } = at.snapshot;
+    const routes = new Map<string, readonly Target[]>();
+    for (const task of scope.tasks) {
+      const to = await this.#orFail(task, "edge_failed", () => successors(scope, task, step));
+      if (to !== CUT) routes.set(task.id, to);
+    }
+    if (routes.size < scope.tasks.length) return;
+    this.#denial ??= scope.tasks.find(({ denied }) => denied !== undefined)?.denied ?? null;
+    at.snapshot = takeRoutes(at.def, at.snapshot, ownerId(scope), routes, this.#deps.runId);
+    this.#deps.writer.draft.move();
+  }
+
+  async #orFail<T>(task: Task, code: ErrorCode, work: () => Promise<T>): Promise<T | typeof CUT> {
+    try {
+      return await orCut(this.#deps.cut, work());
+    } catch (error) {
+      const edge = isInstance(error, EdgeFault);
+      const about = edge || task.node === START ? "" : `${task.node}: `;
+      const known = edge || isInstance(error, UpdateFault);
+      const cause = edge ? (error.cause ?? error) : error;
+      this.#at.fail(task, known ? code : "node_failed", `${about}${errorText(error)}`, cause);
+      return CUT;
+    }
+  }
+}
+
+function nestedAt({ scope, task }: Place): NestedGraph {
+  const spec = scope.def.nodes.get(task.node);
+  if (spec?.kind !== "graph") throw new Error(`the node "${task.node}" is no graph`);
+  return spec;
+}
