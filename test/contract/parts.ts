@@ -1,6 +1,7 @@
 /** The parts that writes are made of. What is left out is plain. */
 import type { CheckpointWrite, StoredEvent, ThreadRef } from "../../src/checkpoint/checkpointer.js";
 import {
+  bornIn,
   dueTask,
   NO_HOLDS,
   type Answer,
@@ -63,7 +64,7 @@ export const placed = (pos: number, of: Partial<Message> = {}): PlacedMessage =>
 });
 
 export function positionAt(runId: string, step: number, node = "WORK"): Position {
-  return { tasks: [dueTask(runId, step, 0, node)], holds: NO_HOLDS };
+  return { tasks: [dueTask(bornIn(runId), step, 0, node)], holds: NO_HOLDS };
 }
 
 export function checkpointOf(of: Partial<CheckpointWrite> = {}): CheckpointWrite {
@@ -106,7 +107,7 @@ export function interruptOf(run: Run, seq: number, of: InterruptOf): Interrupt {
   const node = of.node ?? "WORK";
   return {
     id: newId(),
-    taskId: dueTask(run.runId, run.step, 0, node).id,
+    taskId: dueTask(bornIn(run.runId), run.step, 0, node).id,
     threadId: run.ref.threadId,
     runId: run.runId,
     graph: run.graph,
