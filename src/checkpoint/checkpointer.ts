@@ -191,6 +191,24 @@ export interface Write {
   readonly retext: readonly InterruptText[];
 }
 
+/**
+ * Makes a thread of a checkpoint, in the source's tenant: its messages as they were then, and of the tasks in `position` the
+ * `once` results that there are. The source is only read, whatever runs on it. The new thread begins above what a deleted
+ * one of its id has used; its first entry is `checkpoint`, without events, whose parent is the source's.
+ */
+export interface Fork {
+  readonly ref: ThreadRef;
+  readonly checkpointId: string;
+  readonly threadId: string;
+  readonly at: string;
+  readonly head: Write["head"];
+  readonly position: Position;
+  /** `values` are the whole of them. */
+  readonly checkpoint: CheckpointWrite & { readonly values: Values };
+}
+
+export type Forked = "forked" | "exists" | "missing";
+
 export type Written =
   | { readonly outcome: "committed"; readonly epoch: number }
   | { readonly outcome: "moved" }
@@ -216,6 +234,7 @@ export interface SinceValues {
   readonly size: number;
 }
 
+/** Keys of `once` results do not begin with NUL; what begins with it is of one thread alone, and no fork has it. */
 export interface TaskRecord {
   readonly taskId: string;
   readonly key: string;
@@ -314,6 +333,8 @@ export interface Checkpointer {
   ): Promise<{ readonly record: CheckpointRecord; readonly snapshot: Snapshot } | null>;
   /** One atomic change of a thread, or the reason why nothing was changed. */
   write(write: Write): Promise<Written>;
+  /** A thread made of a checkpoint, whole or not at all; or `exists`, or `missing` where the checkpoint is not the source's. */
+  fork(fork: Fork): Promise<Forked>;
   /** Reserves numbers for live events; false = fenced. */
   reserve(ref: ThreadRef, epoch: number, limit: number): Promise<boolean>;
   /** Stores a `once` result unless there is one; false = another epoch has begun. Also after the run has ended. */

@@ -95,12 +95,14 @@ export function closeStep(def: GraphDefinition, snapshot: Snapshot, owner: strin
     task.result?.said === undefined ? messagesOf(task).map((message) => ({ message, task })) : [],
   );
   const closed = { ...snapshot, step: snapshot.step + 1 };
-  const tasks = scope.tasks.map(afterClose);
+  // In a fork some may be past this already.
+  const closing = scope.tasks.filter(({ stage }) => stage === "done");
+  const tasks = scope.tasks.map((task) => (task.stage === "done" ? afterClose(task) : task));
   const ops = opsBetween(scope.values, values);
   const about = {
     path: scope.owner?.task.path ?? [],
     changed: ops.map(([, field]) => field),
-    tasks: scope.tasks,
+    tasks: closing,
     said,
   };
   if (owner === null) {
@@ -131,7 +133,9 @@ const messagesOf = (task: Task): readonly Message[] => task.result?.messages ?? 
 
 function afterClose(task: Task): Task {
   const { result: _result, inner: _inner, ...rest } = task;
-  return task.denied === undefined ? { ...rest, stage: "after", closed: true } : { ...rest, stage: "route" };
+  if (task.denied !== undefined) return { ...rest, stage: "route" };
+  const { decided: _decided, ...through } = rest;
+  return { ...through, stage: "after", closed: true };
 }
 
 /** Successors by task id: what the edges, the Command or a denial gave. */

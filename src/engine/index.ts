@@ -4,6 +4,7 @@ export * from "./begin.js";
 export * from "./command.js";
 export * from "./definition.js";
 export * from "./events.js";
+export * from "./fork.js";
 export * from "./interrupt.js";
 export * from "./lost.js";
 export * from "./message.js";

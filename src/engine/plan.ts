@@ -4,12 +4,14 @@
  * P1. A task goes past a hold point, a question or a lost attempt only by an answer to each of its asks.
  * P2. An ask stays with its task until it is answered; what was not answered is asked again under a new id.
  * P3. A declared hold point is judged once a visit (`when`); its words are made anew each time it is asked.
- * P4. A step closes when every task of it has its result; a task that waits keeps back its own step and nothing else.
+ * P4. A step closes when every task of it has its result; a task that waits keeps back its own step and nothing else. (In a
+ *     fork some tasks may be past that already: the others close behind them, and all go on together.)
+ * P5. What runs inside a nested graph waits for the graph's own hold point, also where a fork asks that again.
  */
 import type { GraphDefinition } from "./definition.js";
 import { OFFERED, type Answer, type Ask, type Interrupt } from "./interrupt.js";
 import { scopesOf, withTasks, type Place, type Scope } from "./scope.js";
-import type { Snapshot, Task, TaskResult } from "./snapshot.js";
+import type { Snapshot, Stage, Task, TaskResult } from "./snapshot.js";
 
 /** What declared hold points say, by `verdictKey`: null where one does not hold. */
 export type Verdicts = ReadonlyMap<string, Ask | null>;
@@ -65,8 +67,10 @@ export function plan(
     Record<"close" | "route", Scope[]>;
 
   for (const scope of scopesOf(def, snapshot)) {
+    if (waitsForItsOwner(scope)) continue;
     const { tasks } = scope;
-    if (tasks.length > 0 && tasks.every(({ stage }) => stage === "done")) todo.close.push(scope);
+    if (tasks.some(({ stage }) => stage === "done") && tasks.every(({ stage }) => OVER.has(stage)))
+      todo.close.push(scope);
     if (tasks.length > 0 && tasks.every(({ id, stage }) => stage === "route" && !failed.has(id)))
       todo.route.push(scope);
     for (const task of tasks) {
@@ -79,6 +83,13 @@ export function plan(
     }
   }
   return { ...todo, snapshot, open };
+}
+
+const OVER: ReadonlySet<Stage> = new Set<Stage>(["done", "after", "route"]);
+
+/** A nested graph that had begun, in a fork, before the hold point in front of it was asked again. */
+function waitsForItsOwner({ owner }: Scope): boolean {
+  return owner !== null && (owner.task.stage !== "cleared" || waitsForItsOwner(owner.scope));
 }
 
 /** The status that open interrupts give their thread. */
@@ -147,7 +158,7 @@ function settleAll(
 ): readonly Task[] {
   const settled = tasks.map((given) => {
     const task = failed.has(given.id) ? given : settle(given, rows, verdicts, open);
-    if (task.inner === undefined) return task;
+    if (task.inner === undefined || task.stage !== "cleared") return task;
     const inside = settleAll(task.inner.tasks, rows, verdicts, failed, open);
     return inside === task.inner.tasks ? task : { ...task, inner: { ...task.inner, tasks: inside } };
   });
@@ -176,19 +187,22 @@ function settle(given: Task, rows: readonly Interrupt[], verdicts: Verdicts, ope
     const answer = answerTo(rows, task, ask);
     return answer === null ? [] : [{ ask, answer }];
   });
-  const { asks: _answered, judged: _judged, ...rest } = task;
+  const { asks: _answered, judged: _judged, ...visit } = task;
+  const rest: Task = { ...visit, ...remembered(task, asks) };
   // A denied question rejects inside its node, which may judge it; every other denial ends the visit here.
   const denial = answered.find(({ ask, answer }) => answer.decision === "deny" && ask.kind !== "request");
   if (denial !== undefined) {
-    const inside = denial.ask.kind === "manual" ? { deniedInside: true as const } : {};
-    return { ...rest, stage: task.stage === "after" ? "route" : "done", denied: denial.answer, ...inside };
+    const inside =
+      denial.ask.kind === "manual" ? { deniedInside: true as const, answered: true as const } : {};
+    const { inner: _inner, ...denied } = rest;
+    return { ...denied, stage: task.stage === "after" ? "route" : "done", denied: denial.answer, ...inside };
   }
   if (task.stage === "after") return { ...rest, stage: "route" };
 
   const last = answered.at(-1)?.answer;
   const passed: Task = {
     ...rest,
-    ...(last === undefined ? {} : { answer: last }),
+    ...(last === undefined ? {} : { answer: last, ...cameBy(task) }),
     ...(answered.some(({ ask }) => ask.kind === "manual" || ask.kind === "request")
       ? { answered: true as const }
       : {}),
@@ -203,6 +217,28 @@ function settle(given: Task, rows: readonly Interrupt[], verdicts: Verdicts, ope
     stage: "cleared",
     ...(held === undefined ? {} : { passed: Number(held.ask.key.split(":")[1] ?? 0) + 1 }),
   };
+}
+
+/** What of these asks a fork must ask again, of each kind the last; a node that runs again asks its own by itself. */
+function remembered({ decided = NO_ASKS }: Task, asks: readonly Ask[]): Pick<Task, "decided"> {
+  const lasting = asks.filter((ask) => !asksItself(ask));
+  if (lasting.length === 0) return {};
+  return {
+    decided: [...decided.filter((old) => lasting.every(({ kind }) => kind !== old.kind)), ...lasting],
+  };
+}
+
+/** Whether a node that runs again from its top asks it anew. */
+export const asksItself = ({ kind, pauses }: Ask): boolean =>
+  pauses === "before" && kind !== "before" && kind !== "crash";
+
+/** Whether the answer that a task has is one to it, and not the denial that led there. */
+export const isOwnAnswer = ({ answered, decided }: Task): boolean =>
+  answered === true || decided !== undefined;
+
+/** The denial that led to a task, before an answer of its own takes its place. */
+function cameBy(task: Task): Pick<Task, "cameBy"> {
+  return task.answer === undefined || isOwnAnswer(task) ? {} : { cameBy: task.answer };
 }
 
 function judge(task: Task, verdicts: Verdicts): Task {

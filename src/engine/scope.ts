@@ -94,6 +94,14 @@ export function* eachTask(tasks: readonly Task[]): Generator<Task> {
   }
 }
 
+/** The same, without those inside a nested graph that waits for its own hold point: they ask nothing yet. */
+export function* reachedTasks(tasks: readonly Task[]): Generator<Task> {
+  for (const task of tasks) {
+    yield task;
+    if (task.inner !== undefined && task.stage === "cleared") yield* reachedTasks(task.inner.tasks);
+  }
+}
+
 /** The tasks that do the work: nested graphs are their inner tasks, once they have begun. */
 export function* leavesOf(tasks: readonly Task[]): Generator<Task> {
   for (const task of tasks) {

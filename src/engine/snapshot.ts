@@ -88,6 +88,10 @@ export interface Task {
   readonly answer?: Answer;
   /** A person let it pass the hold point in front of it: how often it was asked. */
   readonly passed?: number;
+  /** The denial that led here, where an answer of its own took its place in `answer`. */
+  readonly cameBy?: Answer;
+  /** What it was asked in this visit beside what its node asks itself, once it was answered: a fork asks it again. */
+  readonly decided?: readonly Ask[];
   /** It has had an answer given inside it: a lost attempt of it may have acted. */
   readonly answered?: true;
   /** It was denied: only `onDeny` follows. */

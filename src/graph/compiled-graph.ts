@@ -1,4 +1,4 @@
-import { HoldpointError, RunError } from "../errors.js";
+import { HoldpointError, invalid, RunError } from "../errors.js";
 import type { Checkpointer, StopMode } from "../checkpoint/checkpointer.js";
 import {
   isInterrupted,
@@ -9,6 +9,7 @@ import {
 } from "../engine/index.js";
 import {
   THREAD_ID,
+  type CheckpointRecord,
   type InputRequest,
   type RunConfig,
   type RunHandle,
@@ -31,6 +32,13 @@ export type ResultOf<S extends StateSchema> = Omit<RunResult, "state"> & {
 export type StateResultOf<S extends StateSchema> = Omit<StateView, "state"> & {
   readonly state: z.output<S> & { readonly contextSummary: string | null };
 };
+
+/** A page of a thread's checkpoints. */
+export interface History {
+  readonly items: readonly CheckpointRecord[];
+  /** Where the next page begins; null after the last. */
+  readonly nextCursor: string | null;
+}
 
 /** An answer, or several, and who gives it. */
 export interface ResumeInput extends AnswerRequest {
@@ -123,6 +131,31 @@ export class CompiledGraph<S extends StateSchema = StateSchema> {
     const runtime = await this.#started();
     const ref = this.#ref(options.threadId);
     return (await runtime.threads.patch(ref, inputOf(update), this.definition)) as StateResultOf<S>;
+  }
+
+  /** The thread's checkpoints, newest first: at most `limit` (default 50), from `cursor` on. Throws `not_found`. */
+  async history(options: { threadId: string; limit?: number; cursor?: string }): Promise<History> {
+    const runtime = await this.#started();
+    const { threadId, limit = 50, cursor = null } = options;
+    if (!Number.isInteger(limit) || limit < 1 || limit > 200)
+      throw invalid([{ path: "limit", message: "a page has 1 to 200 items" }]);
+    const { items, next } = await runtime.threads.checkpoints(this.#ref(threadId), { limit, cursor });
+    return { items, nextCursor: next };
+  }
+
+  /**
+   * A new thread, named by `to`, where this one was at a checkpoint. It runs nothing until it is resumed; then every hold point
+   * and question on its way is asked again. The source is not changed, and may be running. Throws `not_found`, `thread_exists`.
+   */
+  async fork(options: { threadId: string; checkpointId: string; to?: string }): Promise<StateResultOf<S>> {
+    const runtime = await this.#started();
+    const { threadId, checkpointId, to } = options;
+    const source = this.#ref(threadId);
+    const made = await runtime.threads.fork(source, {
+      checkpointId,
+      threadId: to === undefined ? undefined : this.#ref(to).threadId,
+    });
+    return this.getState({ threadId: made.head.threadId });
   }
 
   async #enter(input: GraphInput<S>, options: RunOptions): Promise<RunHandle | Waiting> {

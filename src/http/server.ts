@@ -15,6 +15,7 @@ import { interruptRoutes } from "./routes/interrupts.js";
 import { runRoutes } from "./routes/runs.js";
 import { serviceRoutes } from "./routes/service.js";
 import { streamRoutes } from "./routes/stream.js";
+import { historyRoutes } from "./routes/history.js";
 import { threadRoutes } from "./routes/threads.js";
 
 export interface HttpOptions {
@@ -78,6 +79,7 @@ export async function buildServer(
   runRoutes(app, context);
   streamRoutes(app, context);
   threadRoutes(app, context);
+  historyRoutes(app, context);
   interruptRoutes(app, context);
   graphRoutes(app, context);
   serviceRoutes(app, context, () => (openapi ??= openapiOf(app)));

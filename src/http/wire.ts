@@ -10,9 +10,10 @@ import {
   type RunFault,
   type RunResult,
 } from "../engine/index.js";
-import type { RunView, StateView, StopReceipt, ThreadView } from "../runs/index.js";
+import type { CheckpointRecord, RunView, StateView, StopReceipt, ThreadView } from "../runs/index.js";
 import { mermaid } from "./mermaid.js";
 import type {
+  checkpointModel,
   decisionModel,
   eventModel,
   graphModel,
@@ -128,6 +129,7 @@ export function wireThread({ head, interrupts }: ThreadView): Wire<typeof thread
       self,
       state: `${self}/state`,
       messages: `${self}/messages`,
+      checkpoints: `${self}/checkpoints`,
       runs: `${self}/runs`,
       stream: `${self}/stream`,
       ...(MOVES[head.status].resume === false ? {} : { resume: `${self}/resume` }),
@@ -135,6 +137,20 @@ export function wireThread({ head, interrupts }: ThreadView): Wire<typeof thread
     },
     created_at: head.createdAt,
     updated_at: head.updatedAt,
+  };
+}
+
+export function wireCheckpoint(record: CheckpointRecord): Wire<typeof checkpointModel> {
+  return {
+    checkpoint_id: record.checkpointId,
+    parent_id: record.parentId,
+    run_id: record.runId,
+    step: record.step,
+    path: [...record.path],
+    status: record.status,
+    next_nodes: [...record.nextNodes],
+    source: record.source,
+    created_at: record.createdAt,
   };
 }
 

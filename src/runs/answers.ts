@@ -3,9 +3,9 @@ import type { Checkpointer, Loaded, ThreadRef } from "../checkpoint/checkpointer
 import { HoldpointError, invalid, notFound, type ValidationFault } from "../errors.js";
 import {
   checkAnswer,
-  eachTask,
   isSentState,
   placeOf,
+  reachedTasks,
   type Answer,
   type AnswerRequest,
   type GraphDefinition,
@@ -224,7 +224,7 @@ export function givenAnswers(
 ): { readonly given: readonly Given[]; readonly complete: boolean } {
   const given: Given[] = [];
   let complete = true;
-  for (const task of eachTask(snapshot.position.tasks)) {
+  for (const task of reachedTasks(snapshot.position.tasks)) {
     // What asks for its output has not been asked: its step is not closed.
     if (task.stage === "done") continue;
     for (const ask of task.asks ?? []) {

@@ -115,7 +115,7 @@ export async function resultOf(
 }
 
 /** As it was when it opened: a reader that comes later sees what the first one saw. */
-function asOpened(interrupt: Interrupt): Interrupt {
+export function asOpened(interrupt: Interrupt): Interrupt {
   return { ...interrupt, status: "open", decidedAt: null, decision: null, resumedBy: null };
 }
 

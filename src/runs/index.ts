@@ -1,6 +1,6 @@
 export { currentRun } from "./execute-run.js";
 export { newMessageSchema } from "./message-input.js";
-export type { ThreadRef } from "../checkpoint/checkpointer.js";
+export type { CheckpointRecord, ThreadRef } from "../checkpoint/checkpointer.js";
 export type { RuntimeOptions } from "./runtime-options.js";
 export { MAX_RECURSION_LIMIT, type InputRequest, type RunConfig } from "./request-input.js";
 export { asJsonSchema } from "./response-schema.js";

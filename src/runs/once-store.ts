@@ -1,4 +1,4 @@
-import type { TaskRecord } from "../checkpoint/checkpointer.js";
+import type { TaskRecord, ThreadRef } from "../checkpoint/checkpointer.js";
 import { jsonCopy, jsonFault, type Json } from "../lib/json.js";
 import { isOnceKey, storeRecord, type RecordDeps } from "./task-records.js";
 
@@ -9,12 +9,16 @@ interface Effect {
 }
 
 /**
- * Effects of `once` that are under way in this process, by task and key. They outlive their attempt: a stop may abandon
+ * Effects of `once` that are under way in this process, by thread, task and key. They outlive their attempt: a stop may abandon
  * the node in the middle of one, and the next attempt awaits it instead of beginning another.
  */
 export type EffectsUnderWay = Map<string, Promise<Effect>>;
 
 const nameOf = (taskId: string, key: string): string => JSON.stringify([taskId, key]);
+
+/** A fork has tasks of the same ids, and results of its own. */
+const nameIn = ({ tenant, threadId }: ThreadRef, taskId: string, key: string): string =>
+  JSON.stringify([tenant, threadId, taskId, key]);
 
 /** The `once` results of one run's tasks: those that were stored, and those that are stored now. */
 export class OnceStore {
@@ -29,7 +33,7 @@ export class OnceStore {
 
   /** Whether the result is there or on its way, so that nothing is begun for it. */
   has(taskId: string, key: string): boolean {
-    return this.#known.has(nameOf(taskId, key)) || this.of.effects.has(nameOf(taskId, key));
+    return this.#known.has(nameOf(taskId, key)) || this.of.effects.has(nameIn(this.of.ref, taskId, key));
   }
 
   /** The keys of a task's stored results. */
@@ -45,12 +49,13 @@ export class OnceStore {
     const stored = this.#known.get(name);
     if (stored !== undefined) return { value: jsonCopy(stored.value) };
 
-    const { effects } = this.of;
-    let underWay = effects.get(name);
+    const { effects, ref } = this.of;
+    const here = nameIn(ref, taskId, key);
+    let underWay = effects.get(here);
     if (underWay === undefined) {
       underWay = this.#begin(taskId, key, effect);
-      effects.set(name, underWay);
-      const over = (): unknown => effects.delete(name);
+      effects.set(here, underWay);
+      const over = (): unknown => effects.delete(here);
       // One that could not be stored stays for the attempt that will store it: the effect has been made.
       underWay.then(({ recorded }) => {
         if (recorded) over();
@@ -62,7 +67,7 @@ export class OnceStore {
       this.of.onLost();
       return null;
     }
-    effects.delete(name);
+    effects.delete(here);
     this.#known.set(name, { taskId, key, value });
     return { value: jsonCopy(value) };
   }

@@ -5,6 +5,11 @@ import { isInterrupted, MOVES, type GraphDefinition, type Interrupt } from "../e
 export const noThread = (ref: ThreadRef): HoldpointError =>
   notFound(`there is no thread ${JSON.stringify(ref.threadId)}`);
 
+export const threadExists = (threadId: string): HoldpointError =>
+  new HoldpointError("thread_exists", `there is a thread ${JSON.stringify(threadId)} already`, {
+    thread_id: threadId,
+  });
+
 /** Why a thread does not take a run now. */
 export function refuseRun(head: ThreadHead, def: GraphDefinition, open: readonly Interrupt[]): void {
   if (head.graph !== null && head.graph !== def.name) {

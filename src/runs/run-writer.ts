@@ -8,6 +8,7 @@ import {
   type Message,
   type Opening,
   type Outcome,
+  type Position,
   type RunResult,
   type Snapshot,
 } from "../engine/index.js";
@@ -35,6 +36,8 @@ export class RunWriter {
   readonly #deps: ExecuteDeps;
   readonly #messages: Message[];
   #since: SinceValues;
+  /** Where the thread stood at the last write. */
+  #position: Position;
   #committedAt: string;
 
   constructor(job: RunJob, control: RunControl, deps: ExecuteDeps) {
@@ -43,6 +46,7 @@ export class RunWriter {
     this.#deps = deps;
     this.#messages = [...job.messages];
     this.#since = job.loaded.sinceValues;
+    this.#position = job.loaded.snapshot.position;
     this.#committedAt = job.crashedAt ?? isoNow();
     this.stream = new RunStream({
       key: control.key,
@@ -79,6 +83,8 @@ export class RunWriter {
     outcome: Outcome,
     openings: readonly Opening[],
   ): Promise<RunResult | "lost" | "stopping"> {
+    // What tasks have kept and ask is part of the history: it can be forked from here.
+    if (snapshot.position !== this.#position) this.draft.move();
     const rows = openings.map((opening) => this.#openInterrupt(opening));
     const result = (seq: number): RunResult =>
       makeResult(this.#job.ref, this.#job.run, outcome, {
@@ -151,6 +157,7 @@ export class RunWriter {
     this.#messages.push(...this.draft.messages.map(({ message }) => message));
     if (write.checkpoint !== undefined) this.#since = write.checkpoint.sinceValues;
     this.#committedAt = write.at;
+    this.#position = write.position ?? this.#position;
     this.draft.clear();
     this.stream.committed(batch, write.limit);
     return "committed";

@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Checkpointer, TaskRecord, ThreadRef } from "../checkpoint/checkpointer.js";
 import { HoldpointError } from "../errors.js";
-import type { Task } from "../engine/index.js";
+import { eachTask, keepResult, type Snapshot, type Task } from "../engine/index.js";
 import type { Json } from "../lib/json.js";
 import type { TaskOutcome } from "./task-outcome.js";
 
@@ -50,4 +50,14 @@ export function storedOutcome(records: readonly TaskRecord[], task: Task): TaskO
   const key = outcomeKey(task.attempts);
   const found = records.find((record) => record.taskId === task.id && record.key === key);
   return found === undefined ? undefined : ({ ...(found.value as object), task } as TaskOutcome);
+}
+
+/** A snapshot with the results that are stored beside it: tasks that are done while others of their step are not. */
+export function withOutcomes(snapshot: Snapshot, records: readonly TaskRecord[]): Snapshot {
+  let kept = snapshot;
+  for (const task of eachTask(snapshot.position.tasks)) {
+    const outcome = task.stage === "cleared" ? storedOutcome(records, task) : undefined;
+    if (outcome?.kind === "done") kept = keepResult(kept, task, outcome.output, outcome);
+  }
+  return kept;
 }

@@ -8,7 +8,7 @@ import type {
   ThreadHead,
   ThreadRef,
 } from "../checkpoint/checkpointer.js";
-import { HoldpointError, invalid, notFound } from "../errors.js";
+import { invalid, notFound } from "../errors.js";
 import {
   eachTask,
   emptySnapshot,
@@ -27,16 +27,18 @@ import {
   type Values,
 } from "../engine/index.js";
 import type { Live } from "../events/index.js";
+import { forkThread, noCheckpoint, type ForkRequest } from "./fork-thread.js";
 import type { GraphRegistry } from "./graph-registry.js";
 import { errorText } from "../lib/show.js";
 import { judgeHold } from "./judge-hold.js";
-import { publicState, resultOf } from "./hydrate.js";
+import { asOpened, publicState, resultOf } from "./hydrate.js";
 import { isoNow, newId } from "./ids.js";
 import { checkInput, checkMetadata, type InputRequest } from "./request-input.js";
 import { checkpointOf } from "./run-draft.js";
 import { patchEvents, withCheckpoint, writeBetween, type Between } from "./between-runs.js";
-import { busy, mismatch, noThread } from "./refusals.js";
+import { busy, mismatch, noThread, threadExists } from "./refusals.js";
 import type { RunReader } from "./run-reader.js";
+import { withOutcomes } from "./task-records.js";
 import { threadKey } from "./thread-key.js";
 import { untilSettled } from "./until-settled.js";
 
@@ -117,12 +119,14 @@ export class ThreadService {
             decide: [],
             retext: [],
           });
-    if (written?.outcome !== "committed") {
-      throw new HoldpointError("thread_exists", `there is a thread ${JSON.stringify(ref.threadId)} already`, {
-        thread_id: ref.threadId,
-      });
-    }
+    if (written?.outcome !== "committed") throw threadExists(ref.threadId);
     return this.get(ref);
+  }
+
+  /** A new thread, where this one was at a checkpoint; it runs nothing. Throws `not_found`, `thread_exists`. */
+  async fork(ref: ThreadRef, of: ForkRequest): Promise<ThreadView> {
+    const { checkpointer, graphs } = this.#deps;
+    return this.get(await forkThread(checkpointer, ref, of, (name) => graphs.find(name)));
   }
 
   async get(ref: ThreadRef): Promise<ThreadView> {
@@ -156,20 +160,19 @@ export class ThreadService {
     const { head } = loaded;
     if (checkpointId === undefined) {
       const interrupts = loaded.interrupts.filter(({ status }) => status === "open");
-      return view(ref, head.checkpointId, head.status, this.#withDefaults(head, loaded.snapshot), {
+      // What has settled in a running step is kept, and in no state yet.
+      const snapshot = withOutcomes(this.#withDefaults(head, loaded.snapshot), loaded.records);
+      return view(ref, head.checkpointId, head.status, snapshot, {
         ...head,
         interrupts,
       });
     }
     const found = await this.#deps.checkpointer.loadAt(ref, { id: checkpointId });
-    if (found === null) throw notFound(`the thread has no checkpoint ${JSON.stringify(checkpointId)}`);
+    if (found === null) throw noCheckpoint(checkpointId);
     const { record, snapshot } = found;
-    const currentNode = record.nextNodes[0] ?? null;
-    return view(ref, record.checkpointId, record.status, snapshot, {
-      ...record,
-      currentNode,
-      interrupts: [],
-    });
+    const interrupts = (await this.#deps.checkpointer.openedAt(ref, record.seq)).map(asOpened);
+    const currentNode = interrupts[0]?.node ?? record.nextNodes[0] ?? null;
+    return view(ref, record.checkpointId, record.status, snapshot, { ...record, currentNode, interrupts });
   }
 
   /** Patches fields past their reducers and adds messages. Throws `thread_busy`, and 422 for what the state refuses. */

@@ -3,7 +3,12 @@ import { deepFreeze } from "../../lib/deep-freeze.js";
 import type { RunRecord, ThreadRef, Write } from "../checkpointer.js";
 import type { StoredThread } from "./stored-thread.js";
 
-export function newThread(ref: ThreadRef, write: Write, seq: number, epoch: number): StoredThread {
+export function newThread(
+  ref: ThreadRef,
+  write: Pick<Write, "create" | "at">,
+  seq: number,
+  epoch: number,
+): StoredThread {
   return {
     head: {
       ...ref,

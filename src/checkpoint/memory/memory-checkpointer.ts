@@ -5,6 +5,8 @@ import type {
   CheckpointRecord,
   Claim,
   DecisionRecord,
+  Fork,
+  Forked,
   Owned,
   Page,
   PageRequest,
@@ -18,6 +20,7 @@ import type {
   Written,
 } from "../checkpointer.js";
 import { applyWrite, newThread } from "./apply-write.js";
+import { forkedThread, messagesAt } from "./fork-thread.js";
 import { paginate } from "./paginate.js";
 import { refusal } from "./refusal.js";
 import type { StoredEntry, StoredThread, Tombstone } from "./stored-thread.js";
@@ -83,8 +86,7 @@ export class InMemoryCheckpointer implements Checkpointer {
       (base, each) => each.values ?? applyOps(base, each.ops),
       {},
     );
-    const messages: Message[] = [];
-    for (const row of thread.messages) if (row.seq <= found.seq) messages[row.pos] = row.message;
+    const messages = messagesAt(thread, found.seq);
     return {
       record: recordOf(found),
       snapshot: { step: found.step, values, messages, position: found.position },
@@ -106,6 +108,16 @@ export class InMemoryCheckpointer implements Checkpointer {
     if (refused !== null) return refused;
     applyWrite(thread, write);
     return { outcome: "committed", epoch: thread.head.epoch };
+  }
+
+  async fork(of: Fork): Promise<Forked> {
+    const to = { tenant: of.ref.tenant, threadId: of.threadId };
+    const source = this.#threads.get(keyOf(of.ref));
+    const from = source?.entries.find(({ checkpointId }) => checkpointId === of.checkpointId);
+    if (source === undefined || from === undefined) return "missing";
+    if (this.#threads.has(keyOf(to))) return "exists";
+    this.#threads.set(keyOf(to), forkedThread(source, from.seq, of, to, this.#tombstones.get(keyOf(to))));
+    return "forked";
   }
 
   async reserve(ref: ThreadRef, epoch: number, limit: number): Promise<boolean> {

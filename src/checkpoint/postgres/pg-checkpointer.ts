@@ -6,6 +6,8 @@ import type { Message } from "../../engine/index.js";
 import type {
   Checkpointer,
   Claim,
+  Fork,
+  Forked,
   LogEntry,
   Owned,
   RunRecord,
@@ -33,7 +35,7 @@ import {
 } from "./rows.js";
 import * as lists from "./sql/lists.js";
 import { load, loadAt, thread, tombstoneSeq } from "./sql/load.js";
-import { write } from "./sql/write.js";
+import { fork, write } from "./sql/write.js";
 
 /** A database server by its URL, an embedded database by its folder, or a database of one's own. */
 export type PgCheckpointerOptions =
@@ -94,6 +96,10 @@ export class PgCheckpointer implements Checkpointer {
 
   write(given: Write): Promise<Written> {
     return write(this.#db, given);
+  }
+
+  fork(given: Fork): Promise<Forked> {
+    return fork(this.#db, given);
   }
 
   async reserve(ref: ThreadRef, epoch: number, limit: number): Promise<boolean> {

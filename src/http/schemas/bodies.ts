@@ -60,6 +60,7 @@ export const threadBody = z.strictObject({
   graph: z.string().optional(),
   metadata: bag.optional(),
 });
+export const forkBody = z.strictObject({ checkpoint_id: z.string(), thread_id: z.string().optional() });
 export const patchBody = z.strictObject({ state: fields.optional(), messages: messages.optional() });
 
 const page = {

@@ -152,6 +152,21 @@ export const stateModel = model(
   }),
 );
 
+export const checkpointModel = model(
+  "Checkpoint",
+  z.object({
+    checkpoint_id: id,
+    parent_id: nullable(id),
+    run_id: nullable(id),
+    step: z.number().int(),
+    path: z.array(z.string()),
+    status: z.enum(THREAD_STATUSES),
+    next_nodes: z.array(z.string()),
+    source: z.enum(["input", "step", "patch", "fork"]),
+    created_at: time,
+  }),
+);
+
 export const stopReceiptModel = model(
   "StopReceipt",
   z.object({

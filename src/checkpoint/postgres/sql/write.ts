@@ -1,5 +1,13 @@
-import { taskIds, type Interrupt } from "../../../engine/index.js";
-import type { CheckpointWrite, RunStart, StopRequest, Write, Written } from "../../checkpointer.js";
+import { taskIds, type Interrupt, type Position } from "../../../engine/index.js";
+import type {
+  CheckpointWrite,
+  Fork,
+  Forked,
+  RunStart,
+  StopRequest,
+  Write,
+  Written,
+} from "../../checkpointer.js";
 import type { Database } from "../database.js";
 import type { InterruptBody } from "../rows.js";
 
@@ -34,14 +42,7 @@ function writeJson(given: Write): Record<string, unknown> {
     at: given.at,
     seq: given.seq,
     limit: given.limit,
-    head: {
-      graph: head.graph,
-      status: head.status,
-      step: head.step,
-      current_node: textOr(head.currentNode),
-      next_nodes: text(head.nextNodes),
-      interrupt_reason: textOr(head.interruptReason),
-    },
+    head: headJson(head),
     events: text(given.events),
     // Of two at one place in one write, the later one counts.
     messages: [...new Map(given.messages.map(({ pos, message }) => [pos, text(message)]))],
@@ -59,12 +60,43 @@ function writeJson(given: Write): Record<string, unknown> {
     ...(create === undefined ? {} : { create: { metadata: text(create.metadata) } }),
     ...(position === undefined
       ? {}
-      : { position: text(position), tasks: taskIds(position).map((id) => text(id)) }),
+      : { position: text(position), tasks: tasksJson(position) }),
     ...(checkpoint === undefined ? {} : { checkpoint: checkpointJson(checkpoint) }),
     ...(start === undefined ? {} : { start: startJson(start) }),
     ...(end === undefined ? {} : { end: { status: end.status, outcome: text(end) } }),
   };
 }
+
+/** A thread made of a checkpoint of another, in one round trip. */
+export async function fork(database: Database, given: Fork): Promise<Forked> {
+  const { ref, threadId, checkpointId, at, head, position, checkpoint } = given;
+  const argument = {
+    tenant: ref.tenant,
+    source: ref.threadId,
+    checkpoint_id: checkpointId,
+    thread: threadId,
+    at,
+    head: headJson(head),
+    position: text(position),
+    tasks: tasksJson(position),
+    checkpoint: checkpointJson(checkpoint),
+  };
+  const [row] = await database.query<{ outcome: Forked }>("SELECT holdpoint.fork_v1($1) AS outcome", [
+    JSON.stringify(argument),
+  ]);
+  return row?.outcome ?? "missing";
+}
+
+const tasksJson = (position: Position): string[] => taskIds(position).map((id) => text(id));
+
+const headJson = (head: Write["head"]): Record<string, unknown> => ({
+  graph: head.graph,
+  status: head.status,
+  step: head.step,
+  current_node: textOr(head.currentNode),
+  next_nodes: text(head.nextNodes),
+  interrupt_reason: textOr(head.interruptReason),
+});
 
 function checkpointJson(checkpoint: CheckpointWrite): Record<string, unknown> {
   return {
