@@ -82,11 +82,7 @@ export async function runTask(at: Place, deps: TaskDeps): Promise<TaskOutcome> {
     }
     deps.stream.emit(
       task.id,
-      draft(
-        "progress",
-        { step: deps.step, attempt: attempts },
-        { ...place, content: `${task.node} begins` },
-      ),
+      draft("progress", { step: deps.step, attempt: attempts }, { ...place, content: `${task.node} begins` }),
     );
     const outcome = await runAttempt(spec, at, attempts, deps);
     streamed ||= outcome.streamed;
@@ -121,19 +117,26 @@ async function runAttempt(
   const attempt = new Attempt({ ...deps, task, attempt: number });
   const state = nodeView(at, step, (of) => attempt.setInterrupt(of));
 
-  const asked = (): AttemptOutcome => ({ kind: "asked", asks: pausingBefore(attempt) });
+  const asked = (): AttemptOutcome =>
+    attempt.misordered === null
+      ? { kind: "asked", asks: pausingBefore(attempt) }
+      : failed(task, attempt.misordered);
   const told = callNode(spec, state, attempt).then(
     ({ returned, streamed }): AttemptOutcome => {
-      if (pausingBefore(attempt).length > 0) return asked();
+      if (attempt.misordered !== null || pausingBefore(attempt).length > 0) return asked();
       try {
-        return { kind: "done", output: nodeOutput(at.scope.def, state, returned, streamed), asks: attempt.asks };
+        return {
+          kind: "done",
+          output: nodeOutput(at.scope.def, state, returned, streamed),
+          asks: attempt.asks,
+        };
       } catch (error) {
         return failed(task, error);
       }
     },
     (error: unknown): AttemptOutcome => {
       // What a node does beside a question that is open has no effect, its failing included.
-      if (attempt.asks.some((ask) => ask.kind === "request")) return asked();
+      if (attempt.misordered !== null || attempt.asks.some((ask) => ask.kind === "request")) return asked();
       if (isInstance(error, InterruptDenied)) return { kind: "denied", answer: error.answer };
       return failed(task, error);
     },
