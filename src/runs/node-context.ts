@@ -4,6 +4,7 @@
  * C1. A call of `ctx.interrupt` that has no answer never returns in this attempt, so that no try/catch of the node can go
  *     on unapproved. The task counts as paused one macrotask later, when all calls of that tick are known.
  * C2. Calls are told apart by their order (or their key), so that the k-th call gets the k-th answer, also in loops.
+ *     A call that asks what another of them asked before is refused by name: the answer is not its own.
  * C3. A `once` result is stored before the node gets it; an attempt that is over begins none.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
@@ -25,6 +26,7 @@ import { deferred } from "../lib/deferred.js";
 import { show } from "../lib/show.js";
 import { jsonCopy, jsonFault, type Json } from "../lib/json.js";
 import { asJsonSchema } from "./response-schema.js";
+import { orderFault } from "./call-order.js";
 import type { OnceStore } from "./once-store.js";
 import type { RunStream } from "./run-stream.js";
 
@@ -59,6 +61,9 @@ export class Attempt {
   readonly #paused = deferred();
   readonly #effects = new Set<Promise<unknown>>();
   readonly #asks: Ask[] = [];
+  /** What was asked in this attempt, answered or not. */
+  readonly #said: Ask[] = [];
+  #misordered: Error | null = null;
   #calls = 0;
   #looked = false;
   #closed = false;
@@ -81,6 +86,11 @@ export class Attempt {
 
   get asks(): readonly Ask[] {
     return this.#asks;
+  }
+
+  /** Its calls came in another order than those that were answered: it has failed, whatever its node makes of that. */
+  get misordered(): Error | null {
+    return this.#misordered;
   }
 
   get closed(): boolean {
@@ -108,7 +118,7 @@ export class Attempt {
   }
 
   setInterrupt(of: ManualInterrupt): void {
-    const { task, rows, log } = this.#options;
+    const { task, log } = this.#options;
     if (of.node !== undefined && of.node !== task.node) {
       log.warn(
         { node: task.node, named: of.node },
@@ -116,7 +126,7 @@ export class Attempt {
       );
     }
     const ask = this.#manualAsk(of);
-    if (answerTo(rows, task, ask) === null && !this.#closed) this.#asks.push(ask);
+    if (this.#answerTo(ask) === null && !this.#closed) this.#asks.push(ask);
   }
 
   context(): NodeContext {
@@ -161,8 +171,7 @@ export class Attempt {
     if (inEffect.getStore() === true) throw new Error("ctx.interrupt inside ctx.once: ask first, then act");
     if (this.#closed) return never();
     const ask = this.#requestAsk(request);
-    const { task, rows } = this.#options;
-    const answer = answerTo(rows, task, ask);
+    const answer = this.#answerTo(ask);
     if (answer !== null) {
       if (answer.decision === "deny") throw new InterruptDenied(answer);
       return answer;
@@ -173,11 +182,24 @@ export class Attempt {
     return never();
   }
 
+  /** Throws where it would be the answer to another question. */
+  #answerTo(ask: Ask): Answer | null {
+    const { task, rows } = this.#options;
+    const fault = orderFault(task, ask, rows, this.#said);
+    if (fault !== null) {
+      this.#misordered ??= new Error(fault);
+      throw this.#misordered;
+    }
+    this.#said.push(ask);
+    return answerTo(rows, task, ask);
+  }
+
   async #once<T>(key: string, effect: () => T | Promise<T>): Promise<T> {
     const { task, once } = this.#options;
     checkKey(key);
     if (!once.has(task.id, key)) {
       if (this.#asks.some((ask) => ask.kind === "request")) return never();
+      if (this.#misordered !== null) throw this.#misordered;
       if (this.#closed) throw new Error(`once("${key}"): this attempt of ${task.node} is over`);
     }
     const work = once.run(task.id, key, () => inEffect.run(true, effect));

@@ -99,10 +99,13 @@ async function runAttempt(
   const attempt = new Attempt({ ...deps, task, attempt: number });
   const state = nodeView(at, step, (of) => attempt.setInterrupt(of));
 
-  const asked = (): AttemptOutcome => ({ kind: "asked", asks: pausingBefore(attempt) });
+  const asked = (): AttemptOutcome =>
+    attempt.misordered === null
+      ? { kind: "asked", asks: pausingBefore(attempt) }
+      : failed(task, attempt.misordered);
   const told = callNode(spec, state, attempt).then(
     ({ returned, streamed }): AttemptOutcome => {
-      if (pausingBefore(attempt).length > 0) return asked();
+      if (attempt.misordered !== null || pausingBefore(attempt).length > 0) return asked();
       try {
         return {
           kind: "done",
@@ -115,7 +118,7 @@ async function runAttempt(
     },
     (error: unknown): AttemptOutcome => {
       // What a node does beside a question that is open has no effect, its failing included.
-      if (attempt.asks.some((ask) => ask.kind === "request")) return asked();
+      if (attempt.misordered !== null || attempt.asks.some((ask) => ask.kind === "request")) return asked();
       if (isInstance(error, InterruptDenied)) return { kind: "denied", answer: error.answer };
       return failed(task, error);
     },
