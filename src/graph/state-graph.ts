@@ -95,7 +95,8 @@ export class StateGraph<S extends StateSchema = EmptySchema, N extends string = 
       });
       return this;
     }
-    if (typeof run !== "function") this.#faults.push(`node "${name}" is neither a function nor a compiled graph`);
+    if (typeof run !== "function")
+      this.#faults.push(`node "${name}" is neither a function nor a compiled graph`);
     this.#faults.push(...optionFaults(name, options));
     this.#nodes.set(name, { kind: "function", name, run: run as NodeFn, options });
     return this;
@@ -218,7 +219,10 @@ function sharedFieldFaults(node: NestedGraph, outer: StateSpec): string[] {
   if (node.in !== undefined && node.out !== undefined) return [];
   const { state: inner } = node.graph;
   return inner.fields
-    .filter((field) => outer.fields.includes(field) && !jsonEqual(fieldSchema(inner, field), fieldSchema(outer, field)))
+    .filter(
+      (field) =>
+        outer.fields.includes(field) && !jsonEqual(fieldSchema(inner, field), fieldSchema(outer, field)),
+    )
     .map(
       (field) =>
         `node "${node.name}": "${field}" has another schema in the graph "${node.graph.name}"; give it the same one, or map both ways with in and out`,

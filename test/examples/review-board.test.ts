@@ -47,7 +47,7 @@ it.each([
   ["last to first", [2, 1, 0]],
 ])("decides when the last of them is answered, %s", async (_order, order) => {
   const { interrupts } = await submit(LOUD);
-  const [first, second, third] = order.map((i) => interrupts[i] as Body);
+  const [first, second, third] = order.map((i) => interrupts[i]);
   expect(await decide(202, first, { decision: "approve" })).toMatchObject({ status: "interrupted_before" });
   expect((await decide(202, second, { decision: "approve" })).interrupts).toHaveLength(1);
   const done = await decide(200, third, { decision: "approve" });

@@ -226,8 +226,8 @@ describe("sending", () => {
     sending().addConditionalEdges("SPLIT", () => new Send("WROK", 1));
     // @ts-expect-error unknown node in a list
     sending().addConditionalEdges("SPLIT", ({ log }) => log.map((item) => new Send("WROK", { item })));
-    // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment
     // @ts-expect-error unknown node beside a known one
+    // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment
     sending().addConditionalEdges("SPLIT", () => [new Send("WORK", 1), new Send("WROK", 1)]);
     // @ts-expect-error unknown node, async
     sending().addConditionalEdges("SPLIT", async () => Promise.resolve(new Send("WROK", 1)));
