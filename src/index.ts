@@ -34,6 +34,7 @@ export {
   type HoldPointOptions,
   type NodeFunction,
   type RunOptions,
+  type Sent,
   type StateOf,
   type UpdateOf,
 } from "./graph/index.js";

@@ -1,4 +1,5 @@
 import { envExample } from "../config.js";
+import { graph } from "./graph.js";
 import { openapi } from "./openapi.js";
 import { serve } from "./serve.js";
 import { UsageError } from "./usage-error.js";
@@ -11,6 +12,7 @@ Usage: holdpoint <command> [options]
 
 Commands:
   serve        start the server ("holdpoint serve --help" lists its settings)
+  graph        print the picture of a graph ("holdpoint graph --help")
   openapi      print the API description
   env-example  print every setting with its default
   help         print this`;
@@ -18,6 +20,7 @@ Commands:
 /** Each takes the arguments behind its name. */
 export const commands = new Map<string, (args: readonly string[]) => Promise<void> | void>([
   ["serve", serve],
+  ["graph", graph],
   ["openapi", openapi],
   ["env-example", () => console.log(envExample())],
   ["help", () => console.log(help)],

@@ -8,6 +8,7 @@ export type {
   HoldPointOptions,
   NodeFunction,
   RunOptions,
+  Sent,
   StateOf,
   UpdateOf,
 } from "./types.js";

@@ -19,10 +19,12 @@ import { CompiledGraph } from "./compiled-graph.js";
 import { holdPoints, type DeclaredHold } from "./hold-point.js";
 import { stateSpec } from "./state-spec.js";
 import type {
+  AnySent,
   CompileOptions,
   Known,
   NestedOptions,
   NodeResult,
+  RightSends,
   StateGraphOptions,
   StateOf,
   StateSchema,
@@ -52,6 +54,14 @@ export class StateGraph<S extends StateSchema = EmptySchema, N extends string = 
   addNode<const K extends string, R extends NodeResult<S> | object>(
     name: K,
     run: (state: StateOf<S>, ctx: NodeContext) => R & StrictResult<S, R>,
+    options?: NodeOptions,
+  ): StateGraph<S, N | K>;
+  /** A node that edges `Send` to: its state is what they send (`Sent`). */
+  // `state: AnySent` would refuse each node that says what it is sent.
+  // eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters
+  addNode<const K extends string, T extends AnySent, R extends NodeResult<S> | object>(
+    name: K,
+    run: (state: T, ctx: NodeContext) => R & StrictResult<S, R>,
     options?: NodeOptions,
   ): StateGraph<S, N | K>;
   /**
@@ -96,10 +106,10 @@ export class StateGraph<S extends StateSchema = EmptySchema, N extends string = 
     return this.#edge(from, { kind: "static", to });
   }
 
-  /** `route` returns a name, or a key of `map`. Without a map it may name any node. */
-  addConditionalEdges(
+  /** `route` returns a name, or a key of `map`, or a `Send`, alone or in a list. Without a map it may name any node. */
+  addConditionalEdges<R>(
     from: Known<N> | typeof START,
-    route: (state: StateOf<S>) => unknown,
+    route: (state: StateOf<S>) => R & RightSends<N, R>,
     map?: Readonly<Record<string, Known<N> | typeof END>> | readonly (Known<N> | typeof END)[],
   ): this {
     if (typeof route !== "function") this.#faults.push(`the conditional edge from "${from}" has no function`);

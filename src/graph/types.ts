@@ -10,6 +10,7 @@ import type {
   NodeOptions,
   NodeState,
   NodeStateBase,
+  Send,
 } from "../engine/index.js";
 import type { Checkpointer } from "../checkpoint/checkpointer.js";
 
@@ -19,6 +20,17 @@ export type StateSchema = z.ZodObject<any>;
 
 /** What a node sees: the fields of the graph's schema, and the thread's messages. Read-only. */
 export type StateOf<S extends StateSchema> = NodeState<z.output<S>>;
+
+declare const SENT: unique symbol;
+
+/**
+ * What a node sees that is reached by `new Send("WORK", value)`: the fields of the value instead of the graph's, and the
+ * thread's messages. Written at the node's parameter: `({ item }: Sent<{ item: string }>) => …`. The name keeps a node of
+ * another graph from passing for one that is sent to.
+ */
+export type Sent<V extends object> = NodeState<V> & { readonly [SENT]: true };
+/** Any of them. */
+export type AnySent = NodeStateBase & { readonly [SENT]: true };
 
 /** The fields that may be given, all of them optional; of a graph without fields, none. */
 type FieldsOf<S extends StateSchema> = string extends keyof z.input<S>
@@ -92,6 +104,18 @@ export interface NestedOptions<S extends StateSchema, I extends StateSchema> ext
 
 /** Names known so far: all strings where nodes were added by statements, which the type cannot follow. */
 export type Known<N extends string> = [N] extends [never] ? string : N;
+
+/** The nodes that an edge sends to; of `Send[]`, which does not say, none. */
+type SendsOf<R> =
+  R extends Send<infer M>
+    ? string extends M
+      ? never
+      : M
+    : R extends readonly (infer V)[] | PromiseLike<infer V>
+      ? SendsOf<V>
+      : never;
+/** Refuses the edge that sends to a node that is not there. */
+export type RightSends<N extends string, R> = [SendsOf<R>] extends [Known<N>] ? unknown : Send<Known<N>>;
 
 /** How an update of a field is combined with what is there. */
 export type Reducers<S extends StateSchema> = {

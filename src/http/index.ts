@@ -1,1 +1,2 @@
+export { mermaid } from "./mermaid.js";
 export { buildServer, type HttpOptions } from "./server.js";

@@ -261,11 +261,13 @@ export function wireGraph(def: GraphDefinition): Wire<typeof graphModel> {
   );
   return {
     name: def.name,
-    nodes: [...def.nodes.values()].map(({ name, options }) => ({
-      name,
-      timeout_ms: options.timeoutMs ?? null,
-      retry_attempts: options.retry?.attempts ?? 1,
-      on_crash: options.onCrash ?? (def.before.has(name) || def.after.has(name) ? "hold" : "rerun"),
+    nodes: [...def.nodes.values()].map((node) => ({
+      name: node.name,
+      graph: node.kind === "graph" ? node.graph.name : null,
+      timeout_ms: node.options.timeoutMs ?? null,
+      retry_attempts: node.options.retry?.attempts ?? 1,
+      on_crash:
+        node.options.onCrash ?? (def.before.has(node.name) || def.after.has(node.name) ? "hold" : "rerun"),
     })),
     edges: [...def.edges].flatMap(([from, list]) =>
       list.flatMap((edge): Wire<typeof graphModel>["edges"] => {

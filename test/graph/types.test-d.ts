@@ -2,10 +2,12 @@ import {
   Command,
   END,
   Message,
+  Send,
   START,
   StateGraph,
   type NodeContext,
   type RunEvent,
+  type Sent,
   type StateOf,
 } from "holdpoint";
 import { describe, expectTypeOf, it } from "vitest";
@@ -196,6 +198,116 @@ it("a graph without a schema compiles, and its nodes have no fields", () => {
     .compile();
   // @ts-expect-error there are no fields
   new StateGraph().addNode("A", () => ({ amount: 1 }));
+});
+
+describe("sending", () => {
+  const sending = () =>
+    graph()
+      .addNode("SPLIT", () => undefined)
+      .addNode("WORK", ({ item, context }: Sent<{ item: string }>, ctx) => {
+        expectTypeOf(item).toEqualTypeOf<string>();
+        expectTypeOf(context).toEqualTypeOf<readonly Message[]>();
+        expectTypeOf(ctx).toEqualTypeOf<NodeContext>();
+        return { log: [item] };
+      });
+
+  it("names known nodes, one or several, beside names, at once or later", () => {
+    sending().addConditionalEdges("SPLIT", () => new Send("WORK", { item: "a" }));
+    sending().addConditionalEdges("SPLIT", ({ log }) => log.map((item) => new Send("WORK", { item })));
+    sending().addConditionalEdges("SPLIT", ({ amount }) =>
+      amount > 1 ? [new Send("WORK", { item: "a" }), "SPLIT"] : END,
+    );
+    sending().addConditionalEdges("SPLIT", async () => Promise.resolve([new Send("WORK", { item: "a" })]));
+    sending().addConditionalEdges("SPLIT", (): Send[] => [new Send("WORK", { item: "a" })]);
+  });
+
+  it("to an unknown node is an error, alone, in a list, beside a right one, and later", () => {
+    // @ts-expect-error unknown node
+    sending().addConditionalEdges("SPLIT", () => new Send("WROK", 1));
+    // @ts-expect-error unknown node in a list
+    sending().addConditionalEdges("SPLIT", ({ log }) => log.map((item) => new Send("WROK", { item })));
+    // @ts-expect-error unknown node beside a known one
+    // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment
+    sending().addConditionalEdges("SPLIT", () => [new Send("WORK", 1), new Send("WROK", 1)]);
+    // @ts-expect-error unknown node, async
+    sending().addConditionalEdges("SPLIT", async () => Promise.resolve(new Send("WROK", 1)));
+  });
+
+  it("is what a Command may do, alone or beside names", () => {
+    graph()
+      .addNode("A", () => new Command({ goto: new Send("B", { item: "x" }) }))
+      .addNode("B", () => new Command({ update: { amount: 1 }, goto: ["A", new Send("C", 1), END] }))
+      .addNode("C", () => new Command({ goto: [new Send("A", 1), new Send("B", 2)] }));
+    // @ts-expect-error a number is no way
+    new Command({ goto: [1] });
+  });
+
+  it("gives its node a state of its own, which has no fields of the graph, and a checked update", () => {
+    // @ts-expect-error the graph's field is not sent
+    graph().addNode("WORK", ({ amount }: Sent<{ item: string }>) => ({ amount }));
+    // @ts-expect-error a wrong key
+    graph().addNode("WORK", ({ item }: Sent<{ item: string }>) => ({ logg: [item] }));
+    // @ts-expect-error a wrong value
+    graph().addNode("WORK", ({ item }: Sent<{ item: string }>) => ({ log: item }));
+  });
+
+  it("has to be said: a node of another graph is none of this one", () => {
+    const other = z.object({ total: z.number().default(0) });
+    const count = ({ total }: StateOf<typeof other>) => `${total}`;
+    new StateGraph({ state: other }).addNode("A", count);
+    // @ts-expect-error this graph's state has no total
+    graph().addNode("A", count);
+  });
+});
+
+describe("a compiled graph as a node", () => {
+  const inner = new StateGraph({ state: z.object({ total: z.number().default(0) }) })
+    .addNode("COUNT", ({ total }) => ({ total: total + 1 }))
+    .addEdge(START, "COUNT")
+    .addEdge("COUNT", END)
+    .compile({ name: "inner" });
+
+  it("is known by its name, and may say onDeny and onCrash", () => {
+    const built = graph()
+      .addNode("SORRY", () => "sorry")
+      .addNode("SUB", inner, { onDeny: "SORRY", onCrash: "rerun" })
+      .addEdge(START, "SUB")
+      .addEdge("SUB", END);
+    built.compile({ interruptBefore: ["SUB"] });
+    // @ts-expect-error unknown name
+    built.addEdge("SUBB", END);
+    // @ts-expect-error milliseconds are its nodes' affair
+    graph().addNode("SUB", inner, { timeoutMs: 5 });
+  });
+
+  it("is mapped in by the outer state and out by the inner one", () => {
+    graph().addNode("SUB", inner, {
+      in: (given) => {
+        expectTypeOf(given).toEqualTypeOf<StateOf<typeof state>>();
+        return { total: given.amount, messages: ["go"] };
+      },
+      out: (given) => {
+        expectTypeOf(given.total).toEqualTypeOf<number>();
+        return { amount: given.total, messages: ["done"] };
+      },
+    });
+    graph().addNode("SUB", inner, { in: async ({ amount }) => Promise.resolve({ total: amount }) });
+  });
+
+  it("is not mapped by a wrong field or value, either way", () => {
+    // @ts-expect-error the outer graph has no such field
+    graph().addNode("SUB", inner, { in: (given) => ({ total: given.total }) });
+    // @ts-expect-error a string for a number
+    graph().addNode("SUB", inner, { in: () => ({ total: "1" }) });
+    // @ts-expect-error the inner graph has no such field
+    graph().addNode("SUB", inner, { in: () => ({ totall: 1 }) });
+    // @ts-expect-error the inner graph has no such field
+    graph().addNode("SUB", inner, { out: (given) => ({ amount: given.amount }) });
+    // @ts-expect-error a string for a number
+    graph().addNode("SUB", inner, { out: () => ({ amount: "1" }) });
+    // @ts-expect-error the outer graph has no such field
+    graph().addNode("SUB", inner, { out: () => ({ total: 1 }) });
+  });
 });
 
 describe("hold point functions and reducers", () => {

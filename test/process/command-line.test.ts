@@ -4,7 +4,8 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import { readPicture } from "../support/mermaid-picture.js";
 import { within } from "../support/poll.js";
 import { spawnHoldpoint, startServer } from "../support/server.js";
 import { get } from "./client.js";
@@ -42,7 +43,7 @@ async function printed(...args: string[]): Promise<string> {
 
 test.each([[["--help"]], [["-h"]], [["help"]], [[]]])("holdpoint %j prints the commands", async (args) => {
   const text = await printed(...args);
-  for (const command of ["serve", "openapi", "env-example", "help"])
+  for (const command of ["serve", "graph", "openapi", "env-example", "help"])
     expect(text).toMatch(new RegExp(`^  ${command} `, "m"));
 });
 
@@ -89,6 +90,55 @@ test("openapi prints an OpenAPI 3.1 description without a database and graphs", 
   expect(spawned.output()).toMatch(/^openapi: "?3\.1/);
   expect(spawned.output()).toContain("/threads/{id}/resume:");
   expect(existsSync(join(folder, ".holdpoint"))).toBe(false);
+});
+
+describe("graph", () => {
+  const NESTED = `import { END, START, StateGraph } from "holdpoint";
+    const pay = new StateGraph().addNode("PAY", () => ({})).addEdge(START, "PAY").addEdge("PAY", END)
+      .compile({ name: "payment", interruptBefore: ["PAY"] });
+    export const order = new StateGraph().addNode("PAYMENT", pay).addEdge(START, "PAYMENT").addEdge("PAYMENT", END).compile();
+    setInterval(() => undefined, 1000);`;
+
+  test("prints the picture of a graph, without a database, also where its module would keep the process alive", async () => {
+    const cwd = newFolder();
+    put(join(cwd, "my", "order.ts"), NESTED);
+    const spawned = spawnHoldpoint(["graph", "order", "--graphs", "my"], { cwd });
+    expect(await within("the command ends", spawned.exit)).toBe(0);
+    expect(spawned.errors()).toBe("");
+    const { boxes, inside } = readPicture(spawned.output());
+    const [held] = [...boxes].find(([, said]) => said === "PAY | held before") ?? [""];
+    expect(boxes.get(inside.get(held) ?? "")).toBe("PAYMENT (payment)");
+    expect(existsSync(join(cwd, ".holdpoint"))).toBe(false);
+  });
+
+  test("takes the graphs from the variable too", async () => {
+    const cwd = newFolder();
+    put(join(cwd, "order.ts"), NESTED);
+    const spawned = spawnHoldpoint(["graph", "order"], { cwd, env: { HOLDPOINT_GRAPHS: "order.ts" } });
+    expect(await within("the command ends", spawned.exit)).toBe(0);
+    expect(readPicture(spawned.output()).ways).toContain("PAYMENT (payment) -> end");
+  });
+
+  test.each([
+    [["ordr"], /no graph "ordr"; did you mean "order"\?/],
+    [[], /Which graph\?/],
+    [["order", "order"], /One graph at a time/],
+  ])("with %j lists the names there are, and ends with 1", async (args, says) => {
+    const cwd = newFolder();
+    put(join(cwd, "order.ts"), NESTED);
+    const spawned = spawnHoldpoint(["graph", ...args, "--graphs=order.ts"], { cwd });
+    expect(await within("the command ends", spawned.exit)).toBe(1);
+    expect(spawned.errors()).toMatch(says);
+    expect(spawned.errors()).toMatch(/^ {2}order$/m);
+    expect(spawned.output()).toBe("");
+  });
+
+  test("has help of its own, and refuses options that it does not have", async () => {
+    expect(await printed("graph", "--help")).toMatch(/holdpoint graph NAME/);
+    const spawned = spawnHoldpoint(["graph", "order", "--graph", "x"]);
+    expect(await within("the command ends", spawned.exit)).toBe(1);
+    expect(spawned.errors()).toMatch(/--graph\b/);
+  });
 });
 
 test("a .env file in the working directory is read, and its relative paths are that directory's", async () => {

@@ -192,6 +192,7 @@ export const graphModel = model(
     nodes: z.array(
       z.object({
         name: z.string(),
+        graph: nullable(z.string()),
         timeout_ms: nullable(z.number()),
         retry_attempts: z.number().int(),
         on_crash: z.enum(["hold", "rerun"]),
