@@ -102,10 +102,7 @@ class Execution {
       if (this.#control.stop === null && (await this.#way.advance(next))) continue;
       if (this.#control.stop === null) {
         const begin = next.execute.filter(({ task }) => !this.#inFlight.has(task.id));
-        if (begin.length > 0) {
-          await this.#begin(begin);
-          continue;
-        }
+        if (begin.length > 0 && (await this.#begin(begin))) continue;
       }
       if (this.#inFlight.size > 0) {
         await this.#settleNext();
@@ -176,20 +173,23 @@ class Execution {
     }
   }
 
-  /** Begins nodes, once the way to them is committed. */
-  async #begin(places: readonly Place[]): Promise<void> {
+  /** Begins nodes, once the way to them is committed. False where they are for another process to begin. */
+  async #begin(places: readonly Place[]): Promise<boolean> {
     const { recursionLimit: limit, firstStep } = this.#job.run;
     const { snapshot } = this.#at;
     if (snapshot.step - firstStep >= limit) {
       const message = `the run took ${limit} steps, its limit; resume to go on`;
       for (const { task } of places) this.#at.fail(task, "recursion_limit", message);
-      return;
+      return true;
     }
-    if (this.#writer.draft.dirty) {
-      if ((await this.#writer.commit(snapshot)) !== "committed") return;
-      if (this.#deps.draining() && this.#inFlight.size === 0 && (await this.#handOver())) return;
+    if (this.#writer.draft.dirty && (await this.#writer.commit(snapshot)) !== "committed") return true;
+    // What another process goes on from is there, and nothing is known here that it would not know.
+    if (this.#deps.draining() && this.#writer.hasCommitted && this.#at.failure === undefined) {
+      if (this.#inFlight.size > 0) return false;
+      if (await this.#handOver()) return true;
     }
     for (const place of places) this.#inFlight.start(place, this.#run(place));
+    return true;
   }
 
   /** Gives the run up for another process, between two steps. */
@@ -220,7 +220,7 @@ class Execution {
       mayRepeat: mayRepeat(place, position.holds),
     });
     // Of a step of one task the one write is enough; where others are in flight a crash must not repeat this one.
-    const alone = place.scope.tasks.length === 1;
+    const alone = place.scope.tasks.length === 1 && (outcome.kind === "done" || this.#inFlight.size === 1);
     if (!alone && !this.#control.lost && !(await storeOutcome({ checkpointer, ref, epoch }, task, outcome)))
       this.#control.lose();
     return outcome;

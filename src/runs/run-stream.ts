@@ -4,7 +4,8 @@
  * S1. While a run is active its owner alone numbers the thread's events; the numbers only grow.
  * S2. A live event gets a number below the limit that a committed write has reserved, else it waits for the reservation.
  * S3. While a commit is under way live events wait, so that readers see numbers in order.
- * S4. Live events go into the log with the commit of their step; those of an attempt that came to nothing do not.
+ * S4. Live events go into the log with the next commit, also one of a task beside theirs, so that the log is in the order of
+ *     the numbers; those of an attempt that came to nothing before it do not.
  */
 import type { StoredEvent } from "../checkpoint/checkpointer.js";
 import type { Live } from "../events/index.js";

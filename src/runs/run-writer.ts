@@ -39,6 +39,7 @@ export class RunWriter {
   /** Where the thread stood at the last write. */
   #position: Position;
   #committedAt: string;
+  #hasCommitted = false;
 
   constructor(job: RunJob, control: RunControl, deps: ExecuteDeps) {
     this.#job = job;
@@ -63,6 +64,11 @@ export class RunWriter {
   /** When the attempt that is under way began at the latest: at the last commit. */
   get committedAt(): string {
     return this.#committedAt;
+  }
+
+  /** This process has written of the run: storage knows all that it knew then. */
+  get hasCommitted(): boolean {
+    return this.#hasCommitted;
   }
 
   /** Commits what was collected; more is to come. */
@@ -157,6 +163,7 @@ export class RunWriter {
     this.#messages.push(...this.draft.messages.map(({ message }) => message));
     if (write.checkpoint !== undefined) this.#since = write.checkpoint.sinceValues;
     this.#committedAt = write.at;
+    this.#hasCommitted = true;
     this.#position = write.position ?? this.#position;
     this.draft.clear();
     this.stream.committed(batch, write.limit);

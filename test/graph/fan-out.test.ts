@@ -1,7 +1,7 @@
 /** Steps of several nodes (design: engine, section 2), through the library. */
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
-import { Command, END, Send, START, StateGraph, type Sent } from "holdpoint";
+import { Command, END, ExecutionStatus, Send, START, StateGraph, type Sent } from "holdpoint";
 import { latch } from "../support/latch.js";
 
 const append = <T>(current: readonly T[], update: readonly T[]): T[] => [...current, ...update];
@@ -278,6 +278,49 @@ describe("a step in which something waits", () => {
       state: { log: ["a", "b"] },
     });
     expect((await graph.resume({ decision: "approve" }, t)).status).toBe("completed");
+  });
+});
+
+describe("an edit of a task that a Send made due", () => {
+  const note = z.object({ log: z.array(z.string()).default([]), note: z.string().default("") });
+
+  it("is of the state again where setInterrupt asked for its output, as at a declared hold behind it", async () => {
+    const graph = new StateGraph({ state: note, reducers: { log: append } })
+      .addNode("WORK", (state) => {
+        state.setInterrupt({ reason: "look", status: ExecutionStatus.INTERRUPTED_AFTER });
+        return { log: ["worked"] };
+      })
+      .addConditionalEdges(START, () => new Send("WORK", { item: 1 }))
+      .addEdge("WORK", END)
+      .compile();
+    const t = thread();
+    await graph.invoke({}, t);
+    const done = await graph.resume({ decision: "edit", state: { note: "mended" } }, t);
+    expect(done.state).toMatchObject({ log: ["worked"], note: "mended" });
+  });
+
+  it("is its output where it may have acted before it was lost", async () => {
+    const began = latch();
+    const graph = new StateGraph({ state: note, reducers: { log: append } })
+      .addNode(
+        "WORK",
+        () => {
+          began.open();
+          return new Promise<never>(() => undefined);
+        },
+        { onCrash: "hold" },
+      )
+      .addConditionalEdges(START, () => new Send("WORK", { item: 1 }))
+      .addEdge("WORK", END)
+      .compile();
+    const t = thread();
+    const run = graph.invoke({}, t);
+    await began.opened;
+    await graph.stop(t);
+    await run;
+    expect(await graph.resume({}, t)).toMatchObject({ interrupts: [{ kind: "crash" }] });
+    const done = await graph.resume({ decision: "edit", state: { note: "it paid" } }, t);
+    expect(done).toMatchObject({ status: "completed", state: { note: "it paid" } });
   });
 });
 
