@@ -51,6 +51,7 @@ export class StateGraph<S extends StateSchema = EmptySchema, N extends string = 
     this.#reducers = { ...options.reducers };
   }
 
+  /** A node that sees the graph's state. */
   addNode<const K extends string, R extends NodeResult<S> | object>(
     name: K,
     run: (state: StateOf<S>, ctx: NodeContext) => R & StrictResult<S, R>,
@@ -102,6 +103,7 @@ export class StateGraph<S extends StateSchema = EmptySchema, N extends string = 
     return this;
   }
 
+  /** Where `from` leads. Several edges from one node are all taken, at once. */
   addEdge(from: Known<N> | typeof START, to: Known<N> | typeof END): this {
     return this.#edge(from, { kind: "static", to });
   }
