@@ -202,8 +202,7 @@ export class CompiledGraph<S extends StateSchema = StateSchema> {
 
   async #started(): Promise<Runtime> {
     if (this.#runtime === null) {
-      const { before, after } = this.definition;
-      if (this.#checkpointer === undefined && before.size + after.size > 0) {
+      if (this.#checkpointer === undefined && hasHolds(this.definition)) {
         libraryLog.warn(
           { graph: this.definition.name },
           "hold points without a checkpointer: paused threads live in memory and end with the process",
@@ -225,6 +224,12 @@ export class CompiledGraph<S extends StateSchema = StateSchema> {
     }
     return { tenant: TENANT, threadId };
   }
+}
+
+/** Of its own, or of a graph in it. */
+function hasHolds({ before, after, nodes }: GraphDefinition): boolean {
+  if (before.size + after.size > 0) return true;
+  return [...nodes.values()].some((node) => node.kind === "graph" && hasHolds(node.graph));
 }
 
 function inputOf({ messages, ...fields }: GraphInput<StateSchema>): InputRequest {
