@@ -13,13 +13,15 @@ export function keepResult(
   snapshot: Snapshot,
   task: Task,
   output: NodeOutput,
-  of: { readonly asks?: readonly Ask[]; readonly attempts: number },
+  of: { readonly asks?: readonly Ask[]; readonly attempts: number; readonly streamed: boolean },
 ): Snapshot {
-  const { streamed: _streamed, asks: _asks, ...rest } = task;
+  const { asks: _asks, ...rest } = task;
   return withTask(snapshot, {
     ...rest,
     stage: "done",
     attempts: of.attempts,
+    // Until its step has closed the result may still be dropped, and what was seen of it is void.
+    ...(of.streamed ? { streamed: true as const } : {}),
     result: { updates: isEmpty(output.update) ? [] : [output.update], messages: output.messages },
     ...(of.asks === undefined || of.asks.length === 0 ? {} : { asks: of.asks }),
     ...(output.goto === null ? {} : { goto: output.goto }),
@@ -130,7 +132,7 @@ const updatesOf = (task: Task): readonly Values[] => task.result?.updates ?? [];
 const messagesOf = (task: Task): readonly Message[] => task.result?.messages ?? [];
 
 function afterClose(task: Task): Task {
-  const { result: _result, inner: _inner, ...rest } = task;
+  const { result: _result, inner: _inner, streamed: _streamed, ...rest } = task;
   return task.denied === undefined ? { ...rest, stage: "after", closed: true } : { ...rest, stage: "route" };
 }
 

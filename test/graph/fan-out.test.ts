@@ -107,10 +107,7 @@ describe("a conditional edge", () => {
     const held = await graph.invoke({}, t);
     expect(held.interrupts.map(({ message }) => message)).toEqual(["What of x?", "What of y?", "What of z?"]);
     for (const [i, interrupt] of [...held.interrupts].reverse().entries()) {
-      const after = await graph.resume(
-        { interruptId: interrupt.id, decision: "respond", data: i },
-        t,
-      );
+      const after = await graph.resume({ interruptId: interrupt.id, decision: "respond", data: i }, t);
       expect(after.status).toBe(i === 2 ? "completed" : "interrupted_before");
     }
     const { state, messages } = await graph.getState(t);
@@ -118,18 +115,21 @@ describe("a conditional edge", () => {
     expect(messages.at(-1)?.content).toBe("3 done");
   });
 
-  it.each([["item"], [7], [null], [false], [["a"]]])("may send %j, which is the node's state as it is", async (value) => {
-    const seen: unknown[] = [];
-    const graph = new StateGraph({ state: logged })
-      .addNode("WORK", (state) => {
-        seen.push(state);
-      })
-      .addConditionalEdges(START, () => new Send("WORK", value))
-      .addEdge("WORK", END)
-      .compile();
-    await graph.invoke({}, thread());
-    expect(seen).toEqual([value]);
-  });
+  it.each([["item"], [7], [null], [false], [["a"]]])(
+    "may send %j, which is the node's state as it is",
+    async (value) => {
+      const seen: unknown[] = [];
+      const graph = new StateGraph({ state: logged })
+        .addNode("WORK", (state) => {
+          seen.push(state);
+        })
+        .addConditionalEdges(START, () => new Send("WORK", value))
+        .addEdge("WORK", END)
+        .compile();
+      await graph.invoke({}, thread());
+      expect(seen).toEqual([value]);
+    },
+  );
 
   it.each([
     [[], /empty list/],
@@ -169,7 +169,12 @@ describe("a step in which something waits", () => {
     runs.length = 0;
     const t = thread();
     const held = await gated.invoke({}, t);
-    expect(held).toMatchObject({ status: "interrupted_before", currentNode: "PAY", nextNodes: ["PAY"], step: 0 });
+    expect(held).toMatchObject({
+      status: "interrupted_before",
+      currentNode: "PAY",
+      nextNodes: ["PAY"],
+      step: 0,
+    });
     expect(held.state.log).toEqual([]);
     expect(await gated.getState(t)).toMatchObject({ pending: ["FREE"], state: { log: [] } });
     const done = await gated.resume({ decision: "approve" }, t);
@@ -233,7 +238,9 @@ describe("a step in which something waits", () => {
         ran.push("STUCK");
         if (!patient) return { log: ["stuck"] };
         began.open();
-        await new Promise((_resolve, reject) => ctx.signal.addEventListener("abort", () => reject(new Error("cut"))));
+        await new Promise((_resolve, reject) =>
+          ctx.signal.addEventListener("abort", () => reject(new Error("cut"))),
+        );
         return {};
       })
       .addEdge(START, "QUICK")
@@ -261,7 +268,10 @@ describe("a step in which something waits", () => {
       .addEdge("B", END)
       .compile({ interruptBefore: ["B"], interruptAfter: ["A"] });
     const t = thread();
-    expect(await graph.invoke({}, t)).toMatchObject({ status: "interrupted_before", interrupts: [{ node: "B" }] });
+    expect(await graph.invoke({}, t)).toMatchObject({
+      status: "interrupted_before",
+      interrupts: [{ node: "B" }],
+    });
     const after = await graph.resume({ decision: "approve" }, t);
     expect(after).toMatchObject({
       status: "interrupted_after",

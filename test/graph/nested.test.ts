@@ -49,7 +49,10 @@ describe("a nested graph", () => {
       state: { log: ["cart"] },
     });
     const done = await graph.resume({ decision: "approve" }, t);
-    expect(done).toMatchObject({ status: "completed", state: { log: ["cart", "check 30", "pay 30", "ship after 3"] } });
+    expect(done).toMatchObject({
+      status: "completed",
+      state: { log: ["cart", "check 30", "pay 30", "ship after 3"] },
+    });
     expect((await graph.getState(t)).messages.map(({ content }) => content)).toEqual(["checked 30"]);
   });
 
@@ -64,7 +67,9 @@ describe("a nested graph", () => {
       ["PAYMENT.CHECK", 2],
     ]);
     const said = events.filter(({ eventType }) => eventType === "message");
-    expect(said.map(({ path, content }) => [path.join("."), content])).toEqual([["PAYMENT.CHECK", "checked 30"]]);
+    expect(said.map(({ path, content }) => [path.join("."), content])).toEqual([
+      ["PAYMENT.CHECK", "checked 30"],
+    ]);
     const more = [];
     await graph.resume({ decision: "approve" }, t);
     for await (const event of graph.stream({}, thread())) more.push(event);
@@ -130,7 +135,10 @@ describe("a nested graph", () => {
       .addEdge("X", END)
       .compile({ name: "other" });
     const make = (options: object) =>
-      new StateGraph({ state: logged }).addNode("SUB", inner, options).addEdge(START, "SUB").addEdge("SUB", END);
+      new StateGraph({ state: logged })
+        .addNode("SUB", inner, options)
+        .addEdge(START, "SUB")
+        .addEdge("SUB", END);
     expect(() => make({}).compile()).toThrow(GraphError);
     expect(() => make({}).compile()).toThrow(/"log" has another schema in the graph "other"/);
     expect(() => make({ in: () => ({}), out: () => ({}) }).compile()).not.toThrow();
@@ -140,7 +148,10 @@ describe("a nested graph", () => {
   it("two instances in one step do not see each other; all that waits is answered in any order, after a restart too", async () => {
     const ledger: string[] = [];
     const build = (checkpointer: InMemoryCheckpointer) => {
-      const leaf = new StateGraph({ state: z.object({ log, item: z.string().default("") }), reducers: { log: append } })
+      const leaf = new StateGraph({
+        state: z.object({ log, item: z.string().default("") }),
+        reducers: { log: append },
+      })
         .addNode("PREPARE", (state) => {
           ledger.push(`prepare ${state.item}`);
           return { log: [`prepared ${state.item}`] };
@@ -153,7 +164,10 @@ describe("a nested graph", () => {
         .addEdge("PREPARE", "ACT")
         .addEdge("ACT", END)
         .compile({ name: "leaf", interruptBefore: ["ACT"] });
-      const middle = new StateGraph({ state: z.object({ log, item: z.string().default("") }), reducers: { log: append } })
+      const middle = new StateGraph({
+        state: z.object({ log, item: z.string().default("") }),
+        reducers: { log: append },
+      })
         .addNode("LEAF", leaf)
         .addEdge(START, "LEAF")
         .addEdge("LEAF", END)
@@ -171,7 +185,8 @@ describe("a nested graph", () => {
     expect(new Set(held.interrupts.map(({ id }) => id)).size).toBe(5);
     const again = build(storage);
     let last = held;
-    for (const { id } of [...held.interrupts].reverse()) last = await again.resume({ interruptId: id, decision: "approve" }, t);
+    for (const { id } of [...held.interrupts].reverse())
+      last = await again.resume({ interruptId: id, decision: "approve" }, t);
     expect(last.status).toBe("completed");
     expect(last.state.log).toEqual(
       ["1", "2", "3", "4", "5"].flatMap((item) => [`prepared ${item}`, `acted ${item} after 1`]),
@@ -191,7 +206,9 @@ describe("a nested graph", () => {
       })
       .addNode("WAIT", async (_state, ctx) => {
         stuck.open();
-        await new Promise((_r, reject) => ctx.signal.addEventListener("abort", () => reject(new Error("cut"))));
+        await new Promise((_r, reject) =>
+          ctx.signal.addEventListener("abort", () => reject(new Error("cut"))),
+        );
       })
       .addEdge(START, "ONE")
       .addEdge("ONE", "TWO")
@@ -219,16 +236,22 @@ describe("a nested graph", () => {
   });
 
   it("a hold of the run by name is of the root, by * of every node at every depth", async () => {
-    const graph = shop(new StateGraph({ state: z.object({ log, amount: z.number().default(0) }), reducers: { log: append } })
-      .addNode("SHIP", () => ({ log: ["inner"] }))
-      .addEdge(START, "SHIP")
-      .addEdge("SHIP", END)
-      .compile({ name: "named alike" })).compile();
+    const graph = shop(
+      new StateGraph({ state: z.object({ log, amount: z.number().default(0) }), reducers: { log: append } })
+        .addNode("SHIP", () => ({ log: ["inner"] }))
+        .addEdge(START, "SHIP")
+        .addEdge("SHIP", END)
+        .compile({ name: "named alike" }),
+    ).compile();
     const held = await graph.invoke({}, { ...thread(), interruptBefore: ["SHIP"] });
     expect(held).toMatchObject({ interrupts: [{ path: ["SHIP"] }], state: { log: ["cart", "inner"] } });
     const t = thread();
     const paths: string[] = [];
-    for (let result = await graph.invoke({}, { ...t, interruptBefore: "*" }); ; result = await graph.resume({ decision: "approve" }, t)) {
+    for (
+      let result = await graph.invoke({}, { ...t, interruptBefore: "*" });
+      ;
+      result = await graph.resume({ decision: "approve" }, t)
+    ) {
       if (result.status === "completed") break;
       paths.push(...result.interrupts.map(({ path }) => path.join(".")));
     }
