@@ -13,15 +13,15 @@ export function keepResult(
   snapshot: Snapshot,
   task: Task,
   output: NodeOutput,
-  of: { readonly asks?: readonly Ask[]; readonly attempts: number; readonly streamed?: boolean },
+  of: { readonly asks?: readonly Ask[]; readonly attempts: number; readonly streamed: boolean },
 ): Snapshot {
-  const { streamed: _streamed, asks: _asks, ...rest } = task;
+  const { asks: _asks, ...rest } = task;
   return withTask(snapshot, {
     ...rest,
     stage: "done",
     attempts: of.attempts,
-    // The state may refuse the result yet: then what readers saw came to nothing.
-    ...(of.streamed === true ? { streamed: true as const } : {}),
+    // Until its step has closed the result may still be dropped, and what was seen of it is void.
+    ...(of.streamed ? { streamed: true as const } : {}),
     result: { updates: isEmpty(output.update) ? [] : [output.update], messages: output.messages },
     ...(of.asks === undefined || of.asks.length === 0 ? {} : { asks: of.asks }),
     ...(output.goto === null ? {} : { goto: output.goto }),

@@ -3,8 +3,12 @@ import type { FastifyInstance } from "fastify";
 import { HoldpointError } from "../errors.js";
 import { isLoopback } from "../lib/loopback.js";
 
-/** Who may call at all, before anything is read. */
+/** Who may call at all, before anything is read; and no route begins that does not say what its caller must be allowed to do. */
 export function registerGuard(app: FastifyInstance, allowedOrigins: readonly string[]): void {
+  app.addHook("onRoute", (route) => {
+    if (route.config?.permission === undefined && route.method !== "OPTIONS")
+      throw new Error(`${String(route.method)} ${route.url} declares no permission`);
+  });
   app.addHook("onRequest", (request, reply, done) => {
     const refusal = callerRefusal(request.headers, allowedOrigins);
     // A cache must not give one origin's refusal to another.

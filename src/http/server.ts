@@ -58,10 +58,6 @@ export async function buildServer(
   registerJsonBody(app);
   registerProblems(app);
   registerGuard(app, options.corsOrigins);
-  app.addHook("onRoute", (route) => {
-    if (route.config?.permission === undefined && route.method !== "OPTIONS")
-      throw new Error(`${String(route.method)} ${route.url} declares no permission`);
-  });
 
   await app.register(cors, {
     origin: [...options.corsOrigins],

@@ -1,5 +1,6 @@
-import { END, HoldpointError, START, StateGraph } from "holdpoint";
-import { expect, it, vi } from "vitest";
+import { END, HoldpointError, InMemoryCheckpointer, START, StateGraph } from "holdpoint";
+import { expect, it, onTestFinished, vi } from "vitest";
+import { postgresCheckpointer } from "../support/databases.js";
 import { latch, settled } from "../support/latch.js";
 import { line, stateSchema } from "../reference/helpers.js";
 import { wrapped } from "./support.js";
@@ -127,3 +128,58 @@ it("a question inside a once is refused, or at least pauses and leaves the threa
   ]);
   expect(state).not.toBe("hangs");
 });
+
+it.each([
+  ["memory", async () => new InMemoryCheckpointer()],
+  ["PostgreSQL", postgresCheckpointer],
+] as const)(
+  "an effect that ends between a resume's look and its claim is not made again: %s",
+  async (_name, make) => {
+    const storage = await make();
+    onTestFinished(() => storage.close());
+    const [began, bank, stored] = [latch(), latch(), latch()];
+    let resuming = false;
+    let paid = 0;
+    const checkpointer = wrapped(
+      {
+        // The resume has read the thread, and is about to claim it.
+        write: async (inner, write) => {
+          if (resuming) {
+            resuming = false;
+            bank.open();
+            await stored.opened;
+          }
+          return inner.write(write);
+        },
+        record: async (inner, ...args) => {
+          const kept = await inner.record(...args);
+          stored.open();
+          return kept;
+        },
+      },
+      storage,
+    );
+    const app = new StateGraph({ state: stateSchema })
+      .addNode("PAY", async (_state, ctx) => {
+        const receipt = await ctx.once("pay", async () => {
+          paid++;
+          began.open();
+          await bank.opened;
+          return `receipt ${paid}`;
+        });
+        return { log: [receipt] };
+      })
+      .addEdge(START, "PAY")
+      .addEdge("PAY", END)
+      .compile({ checkpointer });
+    const running = app.invoke({}, thread);
+    await began.opened;
+    await app.stop(thread);
+    expect((await running).status).toBe("stopped");
+
+    resuming = true;
+    const result = await app.resume({}, thread);
+    expect(result).toMatchObject({ status: "completed", state: { log: ["receipt 1"] } });
+    expect(paid).toBe(1);
+  },
+);

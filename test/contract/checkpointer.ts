@@ -6,6 +6,7 @@
 import { afterAll, beforeAll, describe } from "vitest";
 import type { Checkpointer } from "../../src/checkpoint/checkpointer.js";
 import { interruptsContract } from "./interrupts.js";
+import { lateRecordsContract } from "./late-records.js";
 import { listsContract } from "./lists.js";
 import { logContract } from "./log.js";
 import { oddValuesContract } from "./odd-values.js";
@@ -51,6 +52,7 @@ export function checkpointerContract(name: string, make: Make): void {
     stopsContract(subject);
     interruptsContract(subject);
     stateContract(subject);
+    lateRecordsContract(subject);
     takeoverContract(subject);
     logContract(subject);
     listsContract(subject);

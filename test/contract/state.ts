@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { StateOp, Values } from "../../src/engine/index.js";
 import { newId } from "../../src/runs/ids.js";
-import { begin, commit, end, everything, first, headOf, loadThread, simultaneously, step } from "./scenes.js";
+import { begin, commit, end, everything, first, loadThread, simultaneously, step } from "./scenes.js";
 import { checkpointOf, commitStep, endRun, patchThread, placed, positionAt, type Run } from "./writes.js";
 import type { Subject } from "./scenes.js";
 
@@ -259,11 +259,8 @@ export function stateContract(subject: Subject): void {
       const run = await begin(cp);
       await end(cp, run, "stopped");
       const record = { taskId: task(run), key: "late", value };
-      const before = await headOf(cp, run.ref);
       expect(await cp.record(run.ref, run.epoch, record)).toBe(true);
-      const loaded = await loadThread(cp, run.ref);
-      expect(loaded.records).toEqual([record]);
-      expect(loaded.head).toEqual(before);
+      expect((await loadThread(cp, run.ref)).records).toEqual([record]);
       await begin(cp, { ref: run.ref });
       expect(await cp.record(run.ref, run.epoch, { ...record, key: "later" })).toBe(false);
     });

@@ -38,10 +38,9 @@ describe("what an attempt came to", () => {
   const output = { update: { n: 5 }, messages: [message("m")], goto: null };
 
   it("a result is kept beside the state: nothing of it is visible before its step closes", () => {
-    const given = snapshot([task("A", { stage: "cleared", streamed: true, asks: [ask()] }), task("B")]);
-    const kept = keepResult(given, task("A", { stage: "cleared", streamed: true, asks: [ask()] }), output, {
-      attempts: 2,
-    });
+    const cleared = task("A", { stage: "cleared", asks: [ask()] });
+    const given = snapshot([cleared, task("B")]);
+    const kept = keepResult(given, cleared, output, { attempts: 2, streamed: false });
     expect(kept).toMatchObject({ step: 0, values: given.values, messages: [] });
     expect(root(kept)).toEqual([
       task("A", { stage: "done", attempts: 2, result: { updates: [{ n: 5 }], messages: [message("m")] } }),
@@ -53,8 +52,17 @@ describe("what an attempt came to", () => {
     const given = snapshot([task("A", { stage: "cleared" })]);
     const goto = ["B", { node: "C", value: 1 }];
     const asks = [ask({ key: "#0", kind: "manual", pauses: "after" })];
-    const kept = keepResult(given, task("A"), { update: {}, messages: [], goto }, { attempts: 1, asks });
+    const of = { attempts: 1, asks, streamed: false };
+    const kept = keepResult(given, task("A"), { update: {}, messages: [], goto }, of);
     expect(root(kept)).toMatchObject([{ goto, asks, result: { updates: [] } }]);
+  });
+
+  it("what a reader has seen of a result is known until its step has closed, for it may be dropped", () => {
+    const cleared = task("A", { stage: "cleared" });
+    const kept = keepResult(snapshot([cleared]), cleared, output, { attempts: 1, streamed: true });
+    const [result = cleared] = root(kept);
+    expect(root(dropResult(kept, result))).toEqual([{ ...cleared, attempts: 1, streamed: true }]);
+    expect(root(closeStep(def, kept, null).snapshot)[0]).not.toHaveProperty("streamed");
   });
 
   it("of an attempt that came to nothing its count is kept, what it asks, and that it was heard", () => {

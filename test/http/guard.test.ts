@@ -1,6 +1,8 @@
 /** Who may call at all. Spoken over raw sockets, since clients will not send a foreign Host or Origin. */
 import { request, type IncomingHttpHeaders } from "node:http";
+import Fastify from "fastify";
 import { beforeEach, describe, expect, it } from "vitest";
+import { registerGuard } from "../../src/http/guard.js";
 import { served, unique, type Body } from "../support/http-server.js";
 import { single } from "./graphs.js";
 
@@ -170,4 +172,27 @@ describe("a Host", () => {
       expect(answer.status).toBe(200);
     },
   );
+});
+
+describe("a route that does not say what its caller must be allowed to do", () => {
+  const guarded = () => {
+    const app = Fastify();
+    registerGuard(app, []);
+    return app;
+  };
+
+  it("stops the boot, by name", () => {
+    expect(() => guarded().get("/secrets", () => "all of them")).toThrow(
+      "GET /secrets declares no permission",
+    );
+    expect(() => guarded().post("/secrets", { config: {} }, () => "")).toThrow(/POST \/secrets/);
+  });
+
+  it("is none where it says it, for everybody too", async () => {
+    const app = guarded();
+    app.get("/healthz", { config: { permission: "public" } }, () => "ok");
+    app.get("/threads", { config: { permission: "read" } }, () => "mine");
+    expect((await app.inject({ url: "/threads", headers: { host: "localhost" } })).body).toBe("mine");
+    await app.close();
+  });
 });
