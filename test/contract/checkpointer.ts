@@ -5,6 +5,7 @@
  */
 import { afterAll, beforeAll, describe } from "vitest";
 import type { Checkpointer } from "../../src/checkpoint/checkpointer.js";
+import { forkContract } from "./fork.js";
 import { interruptsContract } from "./interrupts.js";
 import { listsContract } from "./lists.js";
 import { logContract } from "./log.js";
@@ -51,6 +52,7 @@ export function checkpointerContract(name: string, make: Make): void {
     stopsContract(subject);
     interruptsContract(subject);
     stateContract(subject);
+    forkContract(subject);
     takeoverContract(subject);
     logContract(subject);
     listsContract(subject);
