@@ -157,7 +157,8 @@ export function takeRoutes(
   for (const task of scope.tasks) {
     for (const target of routes.get(task.id) ?? []) {
       if (target === END) continue;
-      if (typeof target !== "string") due.push({ node: target.node, sent: { value: target.value }, answer: task.denied });
+      if (typeof target !== "string")
+        due.push({ node: target.node, sent: { value: target.value }, answer: task.denied });
       else if (!due.some(({ node, sent }) => node === target && sent === null))
         due.push({ node: target, sent: null, answer: task.denied });
     }
@@ -191,4 +192,3 @@ export function nextNodes(snapshot: Snapshot): string[] {
 }
 
 const isEmpty = (update: Values): boolean => Object.keys(update).length === 0;
-

@@ -2,7 +2,16 @@
 import { addMessages } from "./state-change.js";
 import type { GraphDefinition } from "./definition.js";
 import type { Message } from "./message.js";
-import { bornIn, type Birth, type HoldNames, type Inner, type Position, type Snapshot, type Task, type Values } from "./snapshot.js";
+import {
+  bornIn,
+  type Birth,
+  type HoldNames,
+  type Inner,
+  type Position,
+  type Snapshot,
+  type Task,
+  type Values,
+} from "./snapshot.js";
 
 /** One graph at work: the root's, or an instance of a nested one. */
 export interface Scope {
@@ -105,7 +114,11 @@ export function* leavesOf(tasks: readonly Task[]): Generator<Task> {
 export const taskIds = (position: Position): string[] => [...eachTask(position.tasks)].map(({ id }) => id);
 
 /** The tasks with the one of this id changed, at any depth. */
-export function changeTask(tasks: readonly Task[], id: string, change: (task: Task) => Task): readonly Task[] {
+export function changeTask(
+  tasks: readonly Task[],
+  id: string,
+  change: (task: Task) => Task,
+): readonly Task[] {
   return tasks.map((task) => {
     if (task.id === id) return change(task);
     if (task.inner === undefined || !id.startsWith(`${task.id}/`)) return task;
@@ -114,7 +127,10 @@ export function changeTask(tasks: readonly Task[], id: string, change: (task: Ta
 }
 
 export function withTask(snapshot: Snapshot, task: Task): Snapshot {
-  return withTasks(snapshot, changeTask(snapshot.position.tasks, task.id, () => task));
+  return withTasks(
+    snapshot,
+    changeTask(snapshot.position.tasks, task.id, () => task),
+  );
 }
 
 export function withTasks(snapshot: Snapshot, tasks: readonly Task[]): Snapshot {

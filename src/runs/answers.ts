@@ -252,7 +252,9 @@ function checkPatch(
   if (place === null || !isSentState(place.task, kind))
     return checkFields(place?.scope.def ?? def, state, path, "patch");
   if (!isRecord(place.task.sent?.value))
-    throw invalid([{ path, message: `what ${place.task.node} was sent is no object: it has no fields to patch` }]);
+    throw invalid([
+      { path, message: `what ${place.task.node} was sent is no object: it has no fields to patch` },
+    ]);
   requireJson(state, path);
   return jsonCopy(state as Values);
 }

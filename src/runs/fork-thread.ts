@@ -31,7 +31,13 @@ export async function forkThread(
     checkpointId,
     threadId,
     at: isoNow(),
-    head: { graph: found.graph, status, step, interruptReason: null, ...(await placeOf(def, snapshot, status)) },
+    head: {
+      graph: found.graph,
+      status,
+      step,
+      interruptReason: null,
+      ...(await placeOf(def, snapshot, status)),
+    },
     position,
     checkpoint: {
       id: newId(),
@@ -47,7 +53,8 @@ export async function forkThread(
   return { tenant: ref.tenant, threadId };
 }
 
-export const noCheckpoint = (id: string): Error => notFound(`the thread has no checkpoint ${JSON.stringify(id)}`);
+export const noCheckpoint = (id: string): Error =>
+  notFound(`the thread has no checkpoint ${JSON.stringify(id)}`);
 
 /**
  * The thread as it was at a checkpoint. At the one where it stands, the results of tasks that have settled since are part of it:

@@ -314,7 +314,9 @@ function view(
       interruptData: first?.data ?? null,
     }),
     nextNodes: of.nextNodes,
-    pending: [...eachTask(snapshot.position.tasks)].flatMap(({ stage, node }) => (stage === "done" ? [node] : [])),
+    pending: [...eachTask(snapshot.position.tasks)].flatMap(({ stage, node }) =>
+      stage === "done" ? [node] : [],
+    ),
     interrupts: of.interrupts,
     seq: of.seq,
   };

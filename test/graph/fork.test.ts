@@ -311,7 +311,7 @@ describe("a fork in the middle of a step", () => {
       {
         A: () => void ran.push("A"),
         B: () => void ran.push("B"),
-        C: async (ctx) => (await ctx.interrupt({ message: "C?" })).data as string,
+        C: async (ctx) => (await ctx.interrupt({ message: "C?" })).data,
       },
       { interruptBefore: ["B"] },
     );
@@ -400,7 +400,7 @@ describe("a fork in the middle of a step", () => {
     let calls = 0;
     const graph = parallel(
       {
-        A: async (ctx) => (await ctx.interrupt({ message: "A?" })).data as string,
+        A: async (ctx) => (await ctx.interrupt({ message: "A?" })).data,
         B: async () => {
           calls++;
           began.open();
@@ -463,7 +463,7 @@ describe("a fork in the middle of a step", () => {
         const { item } = state as unknown as { item: number };
         if (item === 1) return { log: [`did ${item}`] };
         const { data } = await ctx.interrupt({ message: `${item}?` });
-        return { log: [`did ${item} ${String(data)}`] };
+        return { log: [`did ${item} ${JSON.stringify(data)}`] };
       })
       .addConditionalEdges(START, () => [1, 2, 3].map((item) => new Send("WORK", { item })))
       .addEdge("WORK", END)
@@ -479,7 +479,7 @@ describe("a fork in the middle of a step", () => {
       decision: "respond" as const,
       data: message,
     }));
-    expect((await graph.resume({ answers }, u)).state.log).toEqual(["did 1", "did 2 2?", "did 3 3?"]);
+    expect((await graph.resume({ answers }, u)).state.log).toEqual(["did 1", 'did 2 "2?"', 'did 3 "3?"']);
   });
 });
 
@@ -490,8 +490,8 @@ describe("a fork of a node that asks", () => {
       .addNode("ASK", async (_state, ctx) => {
         const one = await ctx.interrupt({ message: "one?" });
         const paid = await ctx.once("pay", () => (effects.push("paid"), effects.length));
-        const two = await ctx.interrupt({ message: `two after ${String(one.data)}?` });
-        return { log: [`${String(one.data)} ${String(two.data)} ${paid}`] };
+        const two = await ctx.interrupt({ message: `two after ${JSON.stringify(one.data)}?` });
+        return { log: [`${JSON.stringify(one.data)} ${JSON.stringify(two.data)} ${paid}`] };
       })
       .addEdge(START, "ASK")
       .addEdge("ASK", END)
@@ -513,10 +513,10 @@ describe("a fork of a node that asks", () => {
       asked.push(result.interrupts[0]?.message ?? `nothing at ${i}`);
       result = await graph.resume(answer as { decision: "approve" }, u);
     }
-    expect(asked.slice(1)).toEqual(["one?", "two after x?"]);
-    expect(result).toMatchObject({ status: "completed", state: { log: ["x y 1"] } });
+    expect(asked.slice(1)).toEqual(["one?", 'two after "x"?']);
+    expect(result).toMatchObject({ status: "completed", state: { log: ['"x" "y" 1'] } });
     const source = await graph.resume({ decision: "respond", data: "b" }, t);
-    expect(source.state.log).toEqual(["a b 1"]);
+    expect(source.state.log).toEqual(['"a" "b" 1']);
     expect(effects).toEqual(["paid"]);
   });
 
@@ -525,7 +525,7 @@ describe("a fork of a node that asks", () => {
     const graph = new StateGraph({ state: z.object({ log }), reducers: { log: append } })
       .addNode("ASK", async (_state, ctx) => {
         runs++;
-        return { log: [String((await ctx.interrupt({ message: "?" })).data)] };
+        return { log: [JSON.stringify((await ctx.interrupt({ message: "?" })).data)] };
       })
       .addEdge(START, "ASK")
       .addEdge("ASK", END)
@@ -542,7 +542,7 @@ describe("a fork of a node that asks", () => {
       interrupts: [{ message: "?" }],
     });
     expect(runs).toBe(2);
-    expect((await graph.resume({ decision: "respond", data: "fork" }, u)).state.log).toEqual(["fork"]);
+    expect((await graph.resume({ decision: "respond", data: "fork" }, u)).state.log).toEqual(['"fork"']);
   });
 
   it("stays at the question about a lost attempt", async () => {

@@ -46,7 +46,12 @@ const unknown = [
   row("an unknown thread, deleted", "DELETE /threads/none", none, "404 not_found"),
   row("an unknown thread, patched", "PATCH /threads/none/state", {}, "404 not_found"),
   row("an unknown thread, forked", "POST /threads/none/fork", { checkpoint_id: UUID }, "404 not_found"),
-  row("a fork of a checkpoint of another thread", "POST /threads/done/fork", { checkpoint_id: ":checkpoint" }, "404 not_found"),
+  row(
+    "a fork of a checkpoint of another thread",
+    "POST /threads/done/fork",
+    { checkpoint_id: ":checkpoint" },
+    "404 not_found",
+  ),
   row("a fork of nothing", "POST /threads/done/fork", {}, INVALID, "checkpoint_id"),
   row("an unknown thread, resumed", "POST /threads/none/resume", {}, "404 not_found"),
   row("an unknown thread, stopped", "POST /threads/none/stop", {}, "404 not_found"),

@@ -1,14 +1,7 @@
 import { expect, it } from "vitest";
 import { END, START, StateGraph } from "holdpoint";
 import { z } from "zod";
-import {
-  expectJson,
-  expectList,
-  expectProblem,
-  onEveryStorage,
-  unique,
-  type Body,
-} from "../support/http-server.js";
+import { expectJson, expectList, expectProblem, onEveryStorage, unique } from "../support/http-server.js";
 import { latch } from "../support/latch.js";
 import { until } from "../support/poll.js";
 import { names, openStream } from "../support/sse.js";
@@ -163,7 +156,7 @@ onEveryStorage("a fork", (server) => {
     await began.opened;
     const state = await until("QUICK is kept", async () => {
       const { body } = await server.get(`/threads/${thread}/state`);
-      return body.pending.length === 1 && (body as Body);
+      return body.pending.length === 1 && body;
     });
     expect(state).toMatchObject({ status: "running", pending: ["QUICK"], state: { log: [] } });
     const made = await server.post(`/threads/${thread}/fork`, { checkpoint_id: state.checkpoint_id });

@@ -43,7 +43,18 @@ export function forkedThread(
     checkpointId: id,
     events: [],
     messages: [],
-    checkpoint: { checkpointId: id, parentId, runId: null, seq, path, source: kind, ops, values, position, ...place },
+    checkpoint: {
+      checkpointId: id,
+      parentId,
+      runId: null,
+      seq,
+      path,
+      source: kind,
+      ops,
+      values,
+      position,
+      ...place,
+    },
   });
   return thread;
 }

@@ -58,9 +58,7 @@ function writeJson(given: Write): Record<string, unknown> {
     })),
     retext: given.retext.map(({ id, message, data }) => ({ id, message: text(message), data: text(data) })),
     ...(create === undefined ? {} : { create: { metadata: text(create.metadata) } }),
-    ...(position === undefined
-      ? {}
-      : { position: text(position), tasks: tasksJson(position) }),
+    ...(position === undefined ? {} : { position: text(position), tasks: tasksJson(position) }),
     ...(checkpoint === undefined ? {} : { checkpoint: checkpointJson(checkpoint) }),
     ...(start === undefined ? {} : { start: startJson(start) }),
     ...(end === undefined ? {} : { end: { status: end.status, outcome: text(end) } }),
