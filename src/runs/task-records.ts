@@ -56,7 +56,8 @@ export function storedOutcome(records: readonly TaskRecord[], task: Task): TaskO
 export function withOutcomes(snapshot: Snapshot, records: readonly TaskRecord[]): Snapshot {
   let kept = snapshot;
   for (const task of eachTask(snapshot.position.tasks)) {
-    const outcome = task.stage === "cleared" ? storedOutcome(records, task) : undefined;
+    const begun = task.stage === "due" || task.stage === "cleared";
+    const outcome = begun ? storedOutcome(records, task) : undefined;
     if (outcome?.kind === "done") kept = keepResult(kept, task, outcome.output, outcome);
   }
   return kept;

@@ -5,6 +5,7 @@
  */
 import { afterAll, beforeAll, describe } from "vitest";
 import type { Checkpointer } from "../../src/checkpoint/checkpointer.js";
+import { forkContract } from "./fork.js";
 import { interruptsContract } from "./interrupts.js";
 import { lateRecordsContract } from "./late-records.js";
 import { listsContract } from "./lists.js";
@@ -53,6 +54,7 @@ export function checkpointerContract(name: string, make: Make): void {
     interruptsContract(subject);
     stateContract(subject);
     lateRecordsContract(subject);
+    forkContract(subject);
     takeoverContract(subject);
     logContract(subject);
     listsContract(subject);

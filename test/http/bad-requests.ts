@@ -40,11 +40,19 @@ const unknown = [
   row("a thread of an unknown graph", "POST /threads", { graph: "refundz" }, "404 not_found", "refunds"),
   row("a graph whose name is inherited", "POST /threads/new/run", { graph: "__proto__" }, "404 not_found"),
   row("a graph with a NUL in its name", "POST /threads/new/run", { graph: "a\0b" }, "404 not_found"),
-  ...["", "/state", "/messages", "/runs", "/stream", `/runs/${UUID}`].map((path) =>
+  ...["", "/state", "/messages", "/checkpoints", "/runs", "/stream", `/runs/${UUID}`].map((path) =>
     row(`an unknown thread, GET ${path}`, `GET /threads/none${path}`, none, "404 not_found"),
   ),
   row("an unknown thread, deleted", "DELETE /threads/none", none, "404 not_found"),
   row("an unknown thread, patched", "PATCH /threads/none/state", {}, "404 not_found"),
+  row("an unknown thread, forked", "POST /threads/none/fork", { checkpoint_id: UUID }, "404 not_found"),
+  row(
+    "a fork of a checkpoint of another thread",
+    "POST /threads/done/fork",
+    { checkpoint_id: ":checkpoint" },
+    "404 not_found",
+  ),
+  row("a fork of nothing", "POST /threads/done/fork", {}, INVALID, "checkpoint_id"),
   row("an unknown thread, resumed", "POST /threads/none/resume", {}, "404 not_found"),
   row("an unknown thread, stopped", "POST /threads/none/stop", {}, "404 not_found"),
   ...["none", UUID, "a%00b", "a%2Fb", "%ED%A0%80", "x".repeat(3000)].flatMap((id) => [

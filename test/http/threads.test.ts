@@ -63,6 +63,7 @@ onEveryStorage("threads", (server) => {
     await server.post(`/threads/${thread}/run`, { graph });
     const { links } = expectJson(await server.get(`/threads/${thread}`), 200, "thread");
     expect(Object.keys(links as object).sort()).toEqual([
+      "checkpoints",
       "messages",
       "resume",
       "runs",
@@ -71,7 +72,7 @@ onEveryStorage("threads", (server) => {
       "stop",
       "stream",
     ]);
-    for (const name of ["self", "state", "messages", "runs", "stream"])
+    for (const name of ["self", "state", "messages", "checkpoints", "runs", "stream"])
       expect((await server.get(links[name] as string)).status).toBe(200);
     expect((await server.post(links.resume as string, { decision: "approve" })).status).toBe(200);
     const after = expectJson(await server.get(`/threads/${thread}`), 200, "thread");

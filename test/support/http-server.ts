@@ -190,6 +190,7 @@ const STRICT = {
   message: strict(models.messageModel),
   problem: strict(models.problemModel),
   decision: strict(models.decisionModel),
+  checkpoint: strict(models.checkpointModel),
   event: strict(models.eventModel),
 };
 export type Shape = keyof typeof STRICT;
