@@ -185,10 +185,14 @@ class Execution {
    * stored the outcome of was over.
    */
   #afterCrash(next: Plan): RunFault | null {
+    const lost: Task[] = [];
+    for (const { task } of next.execute) {
+      const known = storedOutcome(this.#deps.records, task);
+      // Taken at once: a stop, under which nothing begins, keeps what came back.
+      if (known === undefined) lost.push(task);
+      else this.#take(known);
+    }
     if (this.#writer.draft.dirty) return null;
-    const lost = next.execute.flatMap(({ task }) =>
-      storedOutcome(this.#deps.records, task) === undefined ? [task] : [],
-    );
     for (const task of lost) {
       this.#keep({ task, attempts: task.attempts + 1, streamed: true });
       this.#lose(task.id, "crash");
