@@ -51,9 +51,12 @@ export function applySaid(
   };
 }
 
-/** Whether a patch of this task is one of what a `Send` gave it: at an `after` hold it is of the state again. */
+/**
+ * Whether a patch of this task is one of what a `Send` gave it. Behind its output it is of the state again, and so is what
+ * a lost attempt did: that is its output.
+ */
 export const isSentState = (task: Task, kind: InterruptKind | undefined): boolean =>
-  task.sent !== undefined && kind !== "after";
+  task.sent !== undefined && task.stage !== "after" && kind !== "crash";
 
 const scopeKey = (place: Place | null): string | null => (place === null ? null : ownerId(place.scope));
 

@@ -176,5 +176,5 @@ export function promised({ action, outputs, events, result }: Turn): Plain {
   const text = JSON.stringify({ action, outputs, events, result }, (key, value: unknown) =>
     key === "seq" || key === "threadId" ? undefined : value,
   );
-  return JSON.parse(text.replace(TIME, "time").replace(ID, "id")) as Plain;
+  return JSON.parse(text.replace(TIME, "time").replace(ID, "id"));
 }
