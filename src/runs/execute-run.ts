@@ -139,11 +139,14 @@ class Execution {
    * stored the outcome of was over.
    */
   #afterCrash(next: Plan): RunFault | null {
+    const lost: Task[] = [];
+    for (const { task } of next.execute) {
+      const known = storedOutcome(this.#deps.records, task);
+      // Taken at once: a stop, under which nothing begins, keeps what came back.
+      if (known === undefined) lost.push(task);
+      else this.#take(known);
+    }
     if (this.#writer.draft.dirty) return null;
-    const { records } = this.#deps;
-    const lost = next.execute.flatMap(({ task }) =>
-      storedOutcome(records, task) === undefined ? [task] : [],
-    );
     for (const task of lost) {
       this.#at.keep({ task, attempts: task.attempts + 1, streamed: true });
       this.#at.lose(task.id, { ...this.#knownOf(task), cause: "crash" });
@@ -234,13 +237,15 @@ class Execution {
     }
     const outcomes = await this.#inFlight.next();
     if (this.#control.lost) return;
-    for (const outcome of outcomes) {
-      const { task } = outcome;
-      // Live events of an attempt that is not committed are void.
-      if (outcome.kind !== "done") this.#writer.stream.forget(task.id);
-      if (outcome.kind === "abandoned") this.#control.abandoned.push(task.path);
-      this.#at.take(outcome, this.#knownOf(task));
-    }
+    for (const outcome of outcomes) this.#take(outcome);
+  }
+
+  #take(outcome: TaskOutcome): void {
+    const { task } = outcome;
+    // Live events of an attempt that is not committed are void.
+    if (outcome.kind !== "done") this.#writer.stream.forget(task.id);
+    if (outcome.kind === "abandoned") this.#control.abandoned.push(task.path);
+    this.#at.take(outcome, this.#knownOf(task));
   }
 
   /** What a person is shown of an attempt whose outcome nobody knows. */

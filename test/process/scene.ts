@@ -96,7 +96,7 @@ export async function newScene(database: DatabaseKind, module: string): Promise<
 const prelude = (folder: string): string => `
 import { appendFileSync, existsSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { END, START, StateGraph, type NodeContext } from "holdpoint";
+import { END, Send, START, StateGraph, type NodeContext } from "holdpoint";
 import { z } from "zod";
 const FOLDER: string = ${JSON.stringify(folder)};
 const mark = (text: string): void => appendFileSync(FOLDER + "/ledger", JSON.stringify({ mark: text, pid: process.pid }) + "\\n");
