@@ -77,7 +77,13 @@ function told({ graph, salt }: Case): Foretold {
   };
 
   /** A declared hold point; the decision, or null where it does not hold. */
-  function held(hold: HoldKind, where: "before" | "after", node: NodeShape, path: string, state: Record<string, unknown>) {
+  function held(
+    hold: HoldKind,
+    where: "before" | "after",
+    node: NodeShape,
+    path: string,
+    state: Record<string, unknown>,
+  ) {
     const seen = seenOf(state);
     if (!holds(hold, node.name, where, seen, salt)) return null;
     const decision = ask(path, where, where, hold === "plain" ? "" : wordsOf(node.name, seen));
@@ -96,7 +102,7 @@ function told({ graph, salt }: Case): Foretold {
       const tasks = due.map((way) =>
         typeof way === "string"
           ? { node: node(way), sent: null, path: `${above}${way}` }
-          : { node: node(way.node), sent: { item: way.item } as Sent, path: `${above}${way.node}` },
+          : { node: node(way.node), sent: { item: way.item }, path: `${above}${way.node}` },
       );
       const results = tasks.map((task) => visit(task.node, task.path, task.sent ?? state));
       steps++;
@@ -105,7 +111,9 @@ function told({ graph, salt }: Case): Foretold {
         updates.push(...each);
         messages.push(...said);
       }
-      const ends = tasks.map((task, i) => results[i]?.denied === true || reviewed(task.node, task.path, state) === "deny");
+      const ends = tasks.map(
+        (task, i) => results[i]?.denied === true || reviewed(task.node, task.path, state) === "deny",
+      );
       const next = tasks.flatMap((task, i): readonly Way[] => {
         if (!ends[i]) return results[i]?.goto ?? waysOf(task.node, state, salt);
         if (task.node.onDeny === null) denied = true;
@@ -184,8 +192,14 @@ function innerState(node: NodeShape, view: State | Sent): State {
 }
 
 /** What a node adds to the log: what it saw, and what it was answered. */
-export function entryOf(node: NodeShape, view: Readonly<Record<string, unknown>>, tokens: readonly string[]): string {
-  const notes = [node.name, node.name.slice(0, -1)].map((name) => view[noteOf(name)] ?? "");
+export function entryOf(
+  node: NodeShape,
+  view: Readonly<Record<string, unknown>>,
+  tokens: readonly string[],
+): string {
+  const notes = [node.name, node.name.slice(0, -1)].map(
+    (name) => (view[noteOf(name)] as string | undefined) ?? "",
+  );
   return [node.name, seenOf(view), ...notes, ...tokens].join("|");
 }
 

@@ -113,7 +113,10 @@ export const holds = (kind: HoldKind, node: string, where: string, seen: string,
 export const wordsOf = (node: string, seen: string): string => `${node} at ${seen}?`;
 
 /** How a person decides: by what is asked, never by when. */
-export function decide(salt: number, of: { path: string; kind: string; key: string; words: string }): Decision {
+export function decide(
+  salt: number,
+  of: { path: string; kind: string; key: string; words: string },
+): Decision {
   const roll = pick(20, salt, "decide", of.path, of.kind, of.key, of.words);
   if (roll < 11) return "approve";
   if (roll < 15) return "edit";
@@ -141,7 +144,17 @@ interface Gene {
   readonly sub?: { readonly genes: readonly Gene[]; readonly routed: boolean } | null;
 }
 
-const hold = fc.constantFrom<HoldKind>("none", "none", "none", "none", "none", "none", "plain", "object", "when");
+const hold = fc.constantFrom<HoldKind>(
+  "none",
+  "none",
+  "none",
+  "none",
+  "none",
+  "none",
+  "plain",
+  "object",
+  "when",
+);
 const leaf = {
   parent: fc.nat(7),
   extra: fc.nat(7),

@@ -48,6 +48,10 @@ interface Visit {
   readonly step: number;
   attempts: number;
   failures: number;
+  /** The last attempt is in the middle of something. */
+  running: boolean;
+  /** Nobody knows whether an attempt acted, and nobody was asked about it yet. */
+  lost: boolean;
   /** The last attempt came to its end. */
   returned: boolean;
   /** The engine has had that result in its hands: only a crash may repeat it. */
@@ -114,10 +118,11 @@ export class Process {
   #dying(inner: Checkpointer): Checkpointer {
     return new Proxy(inner, {
       get: (target, name: keyof Checkpointer) => {
-        const method = target[name] as unknown;
+        const method: unknown = Reflect.get(target, name);
         if (typeof method !== "function") return method;
         return async (...args: unknown[]): Promise<unknown> => {
-          const record = name === "record" ? (args[2] as { key: string; taskId: string; value: unknown }) : null;
+          const record =
+            name === "record" ? (args[2] as { key: string; taskId: string; value: unknown }) : null;
           const effect = record !== null && ONCE.includes(record.key);
           if (!this.alive && !effect) return never();
           const work = (method as (...args: unknown[]) => Promise<unknown>).apply(target, args);
@@ -139,6 +144,7 @@ export class Process {
   }
 }
 
+const INSIDE: readonly string[] = ["manual", "request"];
 const ONCE: readonly string[] = ["first", "last"];
 
 export class World {
@@ -153,7 +159,8 @@ export class World {
   process: Process;
   crashes = 0;
   #ticks = { node: 0, before: 0, after: 0 };
-  #stops = 0;
+  /** Runs of which a stop was asked. */
+  readonly #stopping = new Set<string>();
   /** The run that goes on now. */
   #run: string | null = null;
 
@@ -173,8 +180,21 @@ export class World {
   /** A process in the place of the dead one. */
   revive(): void {
     this.crashes++;
-    for (const visit of this.visits.values()) visit.finished = visit.stored;
+    for (const visit of this.visits.values()) {
+      // Beside others each result is stored as its task settles; in memory that takes no time.
+      if (this.checkpointer.describe === "memory" && visit.finished && this.#isBesideOthers(visit))
+        visit.stored = true;
+      if (!visit.stored && (visit.running || visit.returned)) visit.lost = true;
+      visit.running = visit.returned = false;
+      visit.finished = visit.stored;
+    }
     this.process = new Process(this);
+  }
+
+  #isBesideOthers({ within, step }: Visit): boolean {
+    return (
+      [...this.visits.values()].filter((each) => each.within === within && each.step === step).length > 1
+    );
   }
 
   violated(what: string): void {
@@ -189,6 +209,9 @@ export class World {
     this.visits.set(id, visit);
     visit.attempts++;
     visit.returned = false;
+    visit.running = true;
+    if (visit.lost && this.#isGated(id)) this.violated(`${visit.path} acts again, and nobody was asked`);
+    visit.lost = false;
     if (visit.finished || visit.stored) this.violated(`${visit.path} has finished and runs again (${id})`);
     this.#mayBegin(id, visit, state);
     this.tick(process, ctx);
@@ -207,8 +230,29 @@ export class World {
     for (const [other, earlier] of this.visits) {
       if (earlier.within !== within || earlier.step >= step || !earlier.returned) continue;
       if (earlier.node.manualAfter) this.#mustBePassed(other, `#${earlier.node.asks.length}`, path);
-      else if (earlier.node.after === "plain" && !this.#isDenied(other)) this.#mustBePassed(other, "after", path);
+      else if (earlier.node.after === "plain" && !this.#isDenied(other))
+        this.#mustBePassed(other, "after", path);
     }
+  }
+
+  /** A gated action is never silently repeated. */
+  #isGated(id: string): boolean {
+    const around: NodeShape[] = [];
+    for (let at: string | null = id; at !== null; at = aroundOf(at))
+      around.push(nodeOf(this.of.graph, at.slice(at.lastIndexOf("/") + 1)));
+    const chosen = around.find(({ onCrash }) => onCrash !== null)?.onCrash;
+    if (chosen != null) return chosen === "hold";
+    const inside = [...this.answers.values()].some(
+      ({ taskId, kind }) => taskId === id && INSIDE.includes(kind),
+    );
+    return inside || around.some(({ before, after }) => before !== "none" || after !== "none");
+  }
+
+  /** The attempt waits, has failed or is through; one that a stop cut off leaves its outcome open. */
+  settles(visit: Visit, attempt: number, lost = false): void {
+    if (visit.attempts !== attempt) return;
+    visit.running = false;
+    visit.lost ||= lost;
   }
 
   #isDenied(id: string): boolean {
@@ -232,22 +276,19 @@ export class World {
   }
 
   /** The attempt is through, unless it was given up in between or has a question open. */
-  returns(visit: Visit, ctx: NodeContext, process: Process, stopsAtBegin: number): void {
+  returns(visit: Visit, ctx: NodeContext, process: Process): void {
     const id = ctx.idempotencyKey;
     const { node } = visit;
     const open = node.asks.some((kind, k) => kind === "manual" && !this.answers.has(`${id} #${k}`));
+    visit.running = false;
     visit.returned = !open && ctx.runId === this.#run;
     this.tick(process, ctx);
     const { attempts } = visit;
     setImmediate(() => {
-      // A stop that came in the same turn may have been before the result.
-      const cut = this.#stops !== stopsAtBegin && node.onStop !== "finish";
+      // The result may have come too late for a stop that is on its way.
+      const cut = this.#stopping.has(ctx.runId) && node.onStop !== "finish";
       if (visit.returned && !cut && process.alive && visit.attempts === attempts) visit.finished = true;
     });
-  }
-
-  get stopsSoFar(): number {
-    return this.#stops;
   }
 
   tick(process: Process, ctx: NodeContext): void {
@@ -262,7 +303,7 @@ export class World {
   }
 
   stop(process: Process, what: "stop" | "stop after step"): void {
-    this.#stops++;
+    if (this.#run !== null) this.#stopping.add(this.#run);
     const { threadId } = this.ref;
     const stopped = process.graph.stop({ threadId, mode: what === "stop" ? "now" : "after_step" });
     this.stops.push(Promise.race([stopped, process.died.then(() => null)]));
@@ -285,6 +326,9 @@ export class World {
   committed({ guard, runId, end, position }: Write): void {
     this.#run = guard.by === "seq" ? (runId ?? this.#run) : this.#run;
     if (end !== undefined) this.#run = null;
+    if (end?.status === "stopped") {
+      for (const visit of this.visits.values()) visit.lost ||= visit.running;
+    }
     if (position === undefined) return;
     const missing = new Set<string>();
     const look = (tasks: typeof position.tasks): void => {
@@ -305,7 +349,15 @@ export class World {
 /** `run/step/index/node`, and so on inside: what a task's id says of where it stands. */
 function newVisit(id: string, node: NodeShape, ctx: NodeContext): Visit {
   const step = Number(id.split("/").at(-3));
-  const rest = { attempts: 0, failures: 0, returned: false, finished: false, stored: false };
+  const rest = {
+    attempts: 0,
+    failures: 0,
+    running: false,
+    lost: false,
+    returned: false,
+    finished: false,
+    stored: false,
+  };
   return { path: ctx.path.join("."), node, within: aroundOf(id) ?? "", step, ...rest, effects: new Map() };
 }
 
@@ -377,7 +429,9 @@ function holdPoint(kind: HoldKind, where: string, node: string, salt: number): u
 }
 
 const asTargets = (ways: readonly Way[]): (string | Send)[] =>
-  ways.length === 0 ? [END] : ways.map((way) => (typeof way === "string" ? way : new Send(way.node, { item: way.item })));
+  ways.length === 0
+    ? [END]
+    : ways.map((way) => (typeof way === "string" ? way : new Send(way.node, { item: way.item })));
 
 function addEdges(graph: Untyped, node: NodeShape, { world }: Process): void {
   if (node.mode === "command") return;
@@ -400,22 +454,33 @@ function nodeFunction(node: NodeShape, process: Process) {
   const { salt, drive } = world.of;
   return async (state: Seen & Record<string, unknown> & Manual, ctx: NodeContext): Promise<unknown> => {
     if (!process.alive) return never();
-    const stops = world.stopsSoFar;
     const visit = world.begin(node, state, ctx, process);
+    const attempt = visit.attempts;
     await process.pause(0);
-    if (node.onStop !== "ignore") void ctx.signal;
+    if (node.onStop !== "ignore") ctx.signal.throwIfAborted();
     const turns = (at: string): number => pick(5, drive, visit.path, visit.attempts, at);
     const once = (key: "first" | "last"): Promise<unknown> | undefined =>
-      node.once.includes(key) ? ctx.once(key, () => world.effect(visit, key, process, turns(key) - 2)) : undefined;
+      node.once.includes(key)
+        ? ctx.once(key, () => world.effect(visit, key, process, turns(key) - 2))
+        : undefined;
     await process.pause(turns("begin"));
     await once("first");
-    const tokens = await questions(node, state, ctx);
+    const waits = (k: number): void => {
+      if (!world.answers.has(`${ctx.idempotencyKey} #${k}`)) world.settles(visit, attempt);
+    };
+    const tokens = await questions(node, state, ctx, waits);
     await process.pause(turns("end"));
     await once("last");
-    if (node.onStop === "throw" && ctx.signal.aborted) throw new Error("cut off");
+    if (node.onStop === "throw" && ctx.signal.aborted) {
+      world.settles(visit, attempt, true);
+      throw new Error("cut off");
+    }
     await process.pause(0);
-    if (world.fails(visit)) throw new Error(`${visit.path} fails`);
-    world.returns(visit, ctx, process, stops);
+    if (world.fails(visit)) {
+      world.settles(visit, attempt);
+      throw new Error(`${visit.path} fails`);
+    }
+    world.returns(visit, ctx, process);
     await process.pause(0);
     const entry = entryOf(node, state, tokens);
     const update = { log: [entry], last: entry, ...(node.says ? { messages: [entry] } : {}) };
@@ -430,9 +495,15 @@ interface Manual {
 }
 
 /** Asks what the node asks; what it was told. */
-async function questions(node: NodeShape, state: Seen & Manual, ctx: NodeContext): Promise<string[]> {
+async function questions(
+  node: NodeShape,
+  state: Seen & Manual,
+  ctx: NodeContext,
+  waits: (k: number) => void,
+): Promise<string[]> {
   const words = wordsOf(node.name, seenOf(state));
-  const ask = async (): Promise<string> => {
+  const ask = async (k: number): Promise<string> => {
+    waits(k);
     try {
       const { decision } = await ctx.interrupt({ message: words });
       return decision ?? "none";
@@ -442,10 +513,10 @@ async function questions(node: NodeShape, state: Seen & Manual, ctx: NodeContext
     }
   };
   const tokens: string[] = [];
-  if (node.together) tokens.push(...(await Promise.all(node.asks.map(ask))));
+  if (node.together) tokens.push(...(await Promise.all(node.asks.map((_, k) => ask(k)))));
   else {
-    for (const kind of node.asks) {
-      if (kind === "request") tokens.push(await ask());
+    for (const [k, kind] of node.asks.entries()) {
+      if (kind === "request") tokens.push(await ask(k));
       else state.setInterrupt({ reason: "manual", status: "interrupted_before" });
     }
   }
