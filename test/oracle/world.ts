@@ -111,7 +111,8 @@ export class Process {
   }
 
   #commits(how: Trouble["what"]): Promise<void> | undefined {
-    this.world.trouble(this, how);
+    // A stop is let arrive before the write that is about to go.
+    if (this.world.trouble(this, how)) return this.pause(3);
     return this.alive ? undefined : never();
   }
 
@@ -309,11 +310,17 @@ export class World {
     this.stops.push(Promise.race([stopped, process.died.then(() => null)]));
   }
 
-  trouble(process: Process, how: Trouble["what"]): void {
-    if (!process.alive) return;
-    const count = how === "die before commit" ? ++this.#ticks.before : ++this.#ticks.after;
-    const now = this.of.trouble.some(({ what, at }) => what === how && at === count);
-    if (now && this.crashes < 2) process.die();
+  /** At a commit; true where a stop is on its way. */
+  trouble(process: Process, how: Trouble["what"]): boolean {
+    if (!process.alive) return false;
+    const before = how === "die before commit";
+    const count = before ? ++this.#ticks.before : ++this.#ticks.after;
+    const due = (kind: Trouble["what"]): boolean =>
+      this.of.trouble.some(({ what, at }) => what === kind && at === count);
+    const stops = before && due("stop before commit");
+    if (stops) this.stop(process, "stop");
+    if (due(how) && this.crashes < 2) process.die();
+    return stops;
   }
 
   // What storage took.
