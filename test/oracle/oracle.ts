@@ -102,7 +102,7 @@ function told({ graph, salt }: Case): Foretold {
       const tasks = due.map((way) =>
         typeof way === "string"
           ? { node: node(way), sent: null, path: `${above}${way}` }
-          : { node: node(way.node), sent: { item: way.item } as Sent, path: `${above}${way.node}` },
+          : { node: node(way.node), sent: { item: way.item }, path: `${above}${way.node}` },
       );
       const results = tasks.map((task) => visit(task.node, task.path, task.sent ?? state));
       steps++;
@@ -197,7 +197,9 @@ export function entryOf(
   view: Readonly<Record<string, unknown>>,
   tokens: readonly string[],
 ): string {
-  const notes = [node.name, node.name.slice(0, -1)].map((name) => view[noteOf(name)] ?? "");
+  const notes = [node.name, node.name.slice(0, -1)].map(
+    (name) => (view[noteOf(name)] as string | undefined) ?? "",
+  );
   return [node.name, seenOf(view), ...notes, ...tokens].join("|");
 }
 

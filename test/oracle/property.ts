@@ -3,6 +3,8 @@
  * `ORACLE=<seed>/<path> npx vitest run test/oracle/<file>` plays it again, `ORACLE_RUNS=<n>` another number of cases.
  */
 import fc from "fast-check";
+import type { Checkpointer } from "holdpoint";
+import { newTally, play, type Tally } from "./drive.js";
 import { foretell } from "./oracle.js";
 import { anyCases, type Case } from "./shape.js";
 
@@ -13,20 +15,29 @@ export const undisturbed = small.map((given): Case => ({ ...given, trouble: [] }
 export const disturbed = small.filter(({ trouble }) => trouble.length > 0);
 export const all = small;
 
-/** Plays `count` cases; throws for the first that fails, shrunk. */
+/** Plays `count` cases; throws for the first that fails, shrunk, or where none had what some must have had. */
 export async function playAll(
   cases: fc.Arbitrary<Case>,
   count: number,
-  play: (given: Case) => Promise<void>,
+  checkpointer: () => Checkpointer,
+  musts: readonly (keyof Tally)[],
 ): Promise<void> {
+  const tally = newTally();
   const { ORACLE: again = "", ORACLE_RUNS: runs = count } = process.env;
   const [seed = "", path] = again.split("/");
-  const details = await fc.check(fc.asyncProperty(cases, play), {
-    numRuns: Number(runs),
-    timeout: 20_000,
-    ...(seed === "" ? {} : { seed: Number(seed), ...(path === undefined ? {} : { path }) }),
-  });
-  if (!details.failed) return;
+  const details = await fc.check(
+    fc.asyncProperty(cases, (given) => play(given, checkpointer(), tally)),
+    {
+      numRuns: Number(runs),
+      timeout: 20_000,
+      ...(seed === "" ? {} : { seed: Number(seed), ...(path === undefined ? {} : { path }) }),
+    },
+  );
+  if (!details.failed) {
+    const dull = musts.filter((each) => tally[each] === 0);
+    if (again === "" && dull.length > 0) throw new Error(`no case had ${dull.join(", ")}`);
+    return;
+  }
   const replay = `ORACLE=${details.seed}/${details.counterexamplePath ?? ""}`;
   const found = JSON.stringify(details.counterexample?.[0]);
   throw new Error(`${fc.defaultReportMessage(details) ?? ""}\n${found}\nagain: ${replay}`, {

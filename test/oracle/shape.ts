@@ -42,7 +42,8 @@ export interface GraphShape {
 
 /** What happens at the n-th thing that nodes do (`at`), or at the n-th commit of a run. */
 export interface Trouble {
-  readonly what: "stop" | "stop after step" | "die" | "die before commit" | "die after commit";
+  readonly what:
+    "stop" | "stop after step" | "stop before commit" | "die" | "die before commit" | "die after commit";
   readonly at: number;
 }
 
@@ -229,6 +230,7 @@ const trouble: fc.Arbitrary<Trouble> = fc.record({
   what: fc.constantFrom<Trouble["what"]>(
     "stop",
     "stop after step",
+    "stop before commit",
     "die",
     "die before commit",
     "die after commit",

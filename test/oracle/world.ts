@@ -48,6 +48,10 @@ interface Visit {
   readonly step: number;
   attempts: number;
   failures: number;
+  /** The last attempt is in the middle of something. */
+  running: boolean;
+  /** Nobody knows whether an attempt acted, and nobody was asked about it yet. */
+  lost: boolean;
   /** The last attempt came to its end. */
   returned: boolean;
   /** The engine has had that result in its hands: only a crash may repeat it. */
@@ -107,14 +111,15 @@ export class Process {
   }
 
   #commits(how: Trouble["what"]): Promise<void> | undefined {
-    this.world.trouble(this, how);
+    // A stop is let arrive before the write that is about to go.
+    if (this.world.trouble(this, how)) return this.pause(3);
     return this.alive ? undefined : never();
   }
 
   #dying(inner: Checkpointer): Checkpointer {
     return new Proxy(inner, {
       get: (target, name: keyof Checkpointer) => {
-        const method = target[name] as unknown;
+        const method: unknown = Reflect.get(target, name);
         if (typeof method !== "function") return method;
         return async (...args: unknown[]): Promise<unknown> => {
           const record =
@@ -140,6 +145,7 @@ export class Process {
   }
 }
 
+const INSIDE: readonly string[] = ["manual", "request"];
 const ONCE: readonly string[] = ["first", "last"];
 
 export class World {
@@ -154,7 +160,8 @@ export class World {
   process: Process;
   crashes = 0;
   #ticks = { node: 0, before: 0, after: 0 };
-  #stops = 0;
+  /** Runs of which a stop was asked. */
+  readonly #stopping = new Set<string>();
   /** The run that goes on now. */
   #run: string | null = null;
 
@@ -174,8 +181,21 @@ export class World {
   /** A process in the place of the dead one. */
   revive(): void {
     this.crashes++;
-    for (const visit of this.visits.values()) visit.finished = visit.stored;
+    for (const visit of this.visits.values()) {
+      // Beside others each result is stored as its task settles; in memory that takes no time.
+      if (this.checkpointer.describe === "memory" && visit.finished && this.#isBesideOthers(visit))
+        visit.stored = true;
+      if (!visit.stored && (visit.running || visit.returned)) visit.lost = true;
+      visit.running = visit.returned = false;
+      visit.finished = visit.stored;
+    }
     this.process = new Process(this);
+  }
+
+  #isBesideOthers({ within, step }: Visit): boolean {
+    return (
+      [...this.visits.values()].filter((each) => each.within === within && each.step === step).length > 1
+    );
   }
 
   violated(what: string): void {
@@ -190,6 +210,9 @@ export class World {
     this.visits.set(id, visit);
     visit.attempts++;
     visit.returned = false;
+    visit.running = true;
+    if (visit.lost && this.#isGated(id)) this.violated(`${visit.path} acts again, and nobody was asked`);
+    visit.lost = false;
     if (visit.finished || visit.stored) this.violated(`${visit.path} has finished and runs again (${id})`);
     this.#mayBegin(id, visit, state);
     this.tick(process, ctx);
@@ -213,6 +236,26 @@ export class World {
     }
   }
 
+  /** A gated action is never silently repeated. */
+  #isGated(id: string): boolean {
+    const around: NodeShape[] = [];
+    for (let at: string | null = id; at !== null; at = aroundOf(at))
+      around.push(nodeOf(this.of.graph, at.slice(at.lastIndexOf("/") + 1)));
+    const chosen = around.find(({ onCrash }) => onCrash !== null)?.onCrash;
+    if (chosen != null) return chosen === "hold";
+    const inside = [...this.answers.values()].some(
+      ({ taskId, kind }) => taskId === id && INSIDE.includes(kind),
+    );
+    return inside || around.some(({ before, after }) => before !== "none" || after !== "none");
+  }
+
+  /** The attempt waits, has failed or is through; one that a stop cut off leaves its outcome open. */
+  settles(visit: Visit, attempt: number, lost = false): void {
+    if (visit.attempts !== attempt) return;
+    visit.running = false;
+    visit.lost ||= lost;
+  }
+
   #isDenied(id: string): boolean {
     return [...this.answers.values()].some(({ taskId, decision }) => taskId === id && decision === "deny");
   }
@@ -234,22 +277,19 @@ export class World {
   }
 
   /** The attempt is through, unless it was given up in between or has a question open. */
-  returns(visit: Visit, ctx: NodeContext, process: Process, stopsAtBegin: number): void {
+  returns(visit: Visit, ctx: NodeContext, process: Process): void {
     const id = ctx.idempotencyKey;
     const { node } = visit;
     const open = node.asks.some((kind, k) => kind === "manual" && !this.answers.has(`${id} #${k}`));
+    visit.running = false;
     visit.returned = !open && ctx.runId === this.#run;
     this.tick(process, ctx);
     const { attempts } = visit;
     setImmediate(() => {
-      // A stop that came in the same turn may have been before the result.
-      const cut = this.#stops !== stopsAtBegin && node.onStop !== "finish";
+      // The result may have come too late for a stop that is on its way.
+      const cut = this.#stopping.has(ctx.runId) && node.onStop !== "finish";
       if (visit.returned && !cut && process.alive && visit.attempts === attempts) visit.finished = true;
     });
-  }
-
-  get stopsSoFar(): number {
-    return this.#stops;
   }
 
   tick(process: Process, ctx: NodeContext): void {
@@ -264,17 +304,23 @@ export class World {
   }
 
   stop(process: Process, what: "stop" | "stop after step"): void {
-    this.#stops++;
+    if (this.#run !== null) this.#stopping.add(this.#run);
     const { threadId } = this.ref;
     const stopped = process.graph.stop({ threadId, mode: what === "stop" ? "now" : "after_step" });
     this.stops.push(Promise.race([stopped, process.died.then(() => null)]));
   }
 
-  trouble(process: Process, how: Trouble["what"]): void {
-    if (!process.alive) return;
-    const count = how === "die before commit" ? ++this.#ticks.before : ++this.#ticks.after;
-    const now = this.of.trouble.some(({ what, at }) => what === how && at === count);
-    if (now && this.crashes < 2) process.die();
+  /** At a commit; true where a stop is on its way. */
+  trouble(process: Process, how: Trouble["what"]): boolean {
+    if (!process.alive) return false;
+    const before = how === "die before commit";
+    const count = before ? ++this.#ticks.before : ++this.#ticks.after;
+    const due = (kind: Trouble["what"]): boolean =>
+      this.of.trouble.some(({ what, at }) => what === kind && at === count);
+    const stops = before && due("stop before commit");
+    if (stops) this.stop(process, "stop");
+    if (due(how) && this.crashes < 2) process.die();
+    return stops;
   }
 
   // What storage took.
@@ -287,6 +333,9 @@ export class World {
   committed({ guard, runId, end, position }: Write): void {
     this.#run = guard.by === "seq" ? (runId ?? this.#run) : this.#run;
     if (end !== undefined) this.#run = null;
+    if (end?.status === "stopped") {
+      for (const visit of this.visits.values()) visit.lost ||= visit.running;
+    }
     if (position === undefined) return;
     const missing = new Set<string>();
     const look = (tasks: typeof position.tasks): void => {
@@ -307,7 +356,15 @@ export class World {
 /** `run/step/index/node`, and so on inside: what a task's id says of where it stands. */
 function newVisit(id: string, node: NodeShape, ctx: NodeContext): Visit {
   const step = Number(id.split("/").at(-3));
-  const rest = { attempts: 0, failures: 0, returned: false, finished: false, stored: false };
+  const rest = {
+    attempts: 0,
+    failures: 0,
+    running: false,
+    lost: false,
+    returned: false,
+    finished: false,
+    stored: false,
+  };
   return { path: ctx.path.join("."), node, within: aroundOf(id) ?? "", step, ...rest, effects: new Map() };
 }
 
@@ -404,10 +461,10 @@ function nodeFunction(node: NodeShape, process: Process) {
   const { salt, drive } = world.of;
   return async (state: Seen & Record<string, unknown> & Manual, ctx: NodeContext): Promise<unknown> => {
     if (!process.alive) return never();
-    const stops = world.stopsSoFar;
     const visit = world.begin(node, state, ctx, process);
+    const attempt = visit.attempts;
     await process.pause(0);
-    if (node.onStop !== "ignore") void ctx.signal;
+    if (node.onStop !== "ignore") ctx.signal.throwIfAborted();
     const turns = (at: string): number => pick(5, drive, visit.path, visit.attempts, at);
     const once = (key: "first" | "last"): Promise<unknown> | undefined =>
       node.once.includes(key)
@@ -415,13 +472,22 @@ function nodeFunction(node: NodeShape, process: Process) {
         : undefined;
     await process.pause(turns("begin"));
     await once("first");
-    const tokens = await questions(node, state, ctx);
+    const waits = (k: number): void => {
+      if (!world.answers.has(`${ctx.idempotencyKey} #${k}`)) world.settles(visit, attempt);
+    };
+    const tokens = await questions(node, state, ctx, waits);
     await process.pause(turns("end"));
     await once("last");
-    if (node.onStop === "throw" && ctx.signal.aborted) throw new Error("cut off");
+    if (node.onStop === "throw" && ctx.signal.aborted) {
+      world.settles(visit, attempt, true);
+      throw new Error("cut off");
+    }
     await process.pause(0);
-    if (world.fails(visit)) throw new Error(`${visit.path} fails`);
-    world.returns(visit, ctx, process, stops);
+    if (world.fails(visit)) {
+      world.settles(visit, attempt);
+      throw new Error(`${visit.path} fails`);
+    }
+    world.returns(visit, ctx, process);
     await process.pause(0);
     const entry = entryOf(node, state, tokens);
     const update = { log: [entry], last: entry, ...(node.says ? { messages: [entry] } : {}) };
@@ -436,9 +502,15 @@ interface Manual {
 }
 
 /** Asks what the node asks; what it was told. */
-async function questions(node: NodeShape, state: Seen & Manual, ctx: NodeContext): Promise<string[]> {
+async function questions(
+  node: NodeShape,
+  state: Seen & Manual,
+  ctx: NodeContext,
+  waits: (k: number) => void,
+): Promise<string[]> {
   const words = wordsOf(node.name, seenOf(state));
-  const ask = async (): Promise<string> => {
+  const ask = async (k: number): Promise<string> => {
+    waits(k);
     try {
       const { decision } = await ctx.interrupt({ message: words });
       return decision ?? "none";
@@ -448,10 +520,10 @@ async function questions(node: NodeShape, state: Seen & Manual, ctx: NodeContext
     }
   };
   const tokens: string[] = [];
-  if (node.together) tokens.push(...(await Promise.all(node.asks.map(ask))));
+  if (node.together) tokens.push(...(await Promise.all(node.asks.map((_, k) => ask(k)))));
   else {
-    for (const kind of node.asks) {
-      if (kind === "request") tokens.push(await ask());
+    for (const [k, kind] of node.asks.entries()) {
+      if (kind === "request") tokens.push(await ask(k));
       else state.setInterrupt({ reason: "manual", status: "interrupted_before" });
     }
   }
