@@ -50,8 +50,8 @@ const inEffect = new AsyncLocalStorage<boolean>();
 
 /** Keys are parts of the storage's own keys. */
 function checkKey(key: string): void {
-  if (typeof key !== "string" || key.length > 200 || key.startsWith("\u0000"))
-    throw new TypeError("a key is a string of at most 200 characters that does not begin with NUL");
+  if (typeof key !== "string" || key.length > 200)
+    throw new TypeError("a key is a string of at most 200 characters");
 }
 
 /** One attempt of one task, as the runner sees it. */

@@ -1,6 +1,6 @@
 import type { TaskRecord, ThreadRef } from "../checkpoint/checkpointer.js";
 import { jsonCopy, jsonFault, type Json } from "../lib/json.js";
-import { isOnceKey, storeRecord, type RecordDeps } from "./task-records.js";
+import { onceKeys, storedKey, storeRecord, type RecordDeps } from "./task-records.js";
 
 interface Effect {
   readonly value: Json;
@@ -32,19 +32,19 @@ export class OnceStore {
   }
 
   /** Whether the result is there or on its way, so that nothing is begun for it. */
-  has(taskId: string, key: string): boolean {
+  has(taskId: string, given: string): boolean {
+    const key = storedKey(given);
     return this.#known.has(nameOf(taskId, key)) || this.of.effects.has(nameIn(this.of.ref, taskId, key));
   }
 
   /** The keys of a task's stored results. */
   keys(taskId: string): readonly string[] {
-    return [...this.#known.values()]
-      .filter((record) => record.taskId === taskId && isOnceKey(record.key))
-      .map((record) => record.key);
+    return onceKeys(this.#known.values(), taskId);
   }
 
   /** The result, durable before it returns; null when the lease is lost. `effect` runs only if nothing is there yet. */
-  async run(taskId: string, key: string, effect: () => unknown): Promise<{ readonly value: Json } | null> {
+  async run(taskId: string, given: string, effect: () => unknown): Promise<{ readonly value: Json } | null> {
+    const key = storedKey(given);
     const name = nameOf(taskId, key);
     const stored = this.#known.get(name);
     if (stored !== undefined) return { value: jsonCopy(stored.value) };

@@ -9,9 +9,19 @@ import { eachTask, keepResult, type Snapshot, type Task } from "../engine/index.
 import type { Json } from "../lib/json.js";
 import type { TaskOutcome } from "./task-outcome.js";
 
-/** Keys of outcomes begin with what no key of a `once` may. */
+/** Keys of outcomes begin with NUL, those of `once` never do: whose name begins so has one sign more in front of it. */
 const OUTCOME = "\u0000outcome:";
-export const isOnceKey = (key: string): boolean => !key.startsWith("\u0000");
+const isOnceKey = (stored: string): boolean => !stored.startsWith("\u0000");
+
+/** A `once` key as it is stored. */
+export const storedKey = (key: string): string => (/^[\u0000\u0001]/.test(key) ? `\u0001${key}` : key);
+const givenKey = (stored: string): string => (stored.startsWith("\u0001") ? stored.slice(1) : stored);
+
+/** The keys of a task's `once` results. */
+export const onceKeys = (records: Iterable<TaskRecord>, taskId: string): string[] =>
+  [...records]
+    .filter((record) => record.taskId === taskId && isOnceKey(record.key))
+    .map((record) => givenKey(record.key));
 
 /** An outcome belongs to the attempts before it: a later attempt of the task does not find it. */
 const outcomeKey = (attemptsBefore: number): string => `${OUTCOME}${attemptsBefore}`;

@@ -492,7 +492,7 @@ function nodeFunction(node: NodeShape, process: Process) {
     const entry = entryOf(node, state, tokens);
     const update = { log: [entry], last: entry, ...(node.says ? { messages: [entry] } : {}) };
     return node.mode === "command"
-      ? new Command({ update, goto: asTargets(waysOf(node, state, salt)) as string[] })
+      ? new Command({ update, goto: asTargets(waysOf(node, state, salt)) })
       : update;
   };
 }
