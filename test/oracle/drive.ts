@@ -4,6 +4,7 @@
  */
 import { expect } from "vitest";
 import { RunError, type Checkpointer, type RunResult } from "holdpoint";
+import { settled } from "../support/latch.js";
 import { foretell, type Foretold } from "./oracle.js";
 import { decide, noteBy, noteOf, pick, type Case } from "./shape.js";
 import { nodeOf, World } from "./world.js";
@@ -182,6 +183,8 @@ class Driver {
   async #takeOver(): Promise<Standing | undefined> {
     const world = this.#world;
     const { checkpointer, ref } = world;
+    // An effect that was made is recorded: a death in between is the one doubt that the design leaves.
+    await settled();
     await Promise.all(world.storing);
     world.storing.clear();
     const head = await checkpointer.thread(ref);
