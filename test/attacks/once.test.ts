@@ -183,3 +183,21 @@ it.each([
     expect(paid).toBe(1);
   },
 );
+
+it("a key that looks like one of Holdpoint's own records is a key as any", async () => {
+  const effects: string[] = [];
+  const keys = ["\u0000outcome:0", "\u0001\u0000outcome:0", "outcome:0"];
+  const app = line(
+    {
+      WORK: async (_s, ctx) => {
+        for (const key of keys) await ctx.once(key, () => effects.push(key));
+        await ctx.interrupt({ message: "Go on?" });
+      },
+    },
+    {},
+  );
+  await app.invoke({}, thread);
+  const result = await app.resume({ decision: "approve" }, thread);
+  expect(result.status).toBe("completed");
+  expect(effects).toEqual(keys);
+});
