@@ -140,13 +140,13 @@ class Execution {
    */
   #afterCrash(next: Plan): RunFault | null {
     const lost: Task[] = [];
-    for (const { task } of next.execute) {
+    for (const { scope, task } of next.execute) {
       const known = storedOutcome(this.#deps.records, task);
       // Taken at once: a stop, under which nothing begins, keeps what came back.
-      if (known === undefined) lost.push(task);
-      else this.#take(known);
+      if (known !== undefined) this.#take(known);
+      // E2: one whose `when` let it pass only now has not begun.
+      else if (!this.#way.hasJustPassed(scope, task)) lost.push(task);
     }
-    if (this.#writer.draft.dirty) return null;
     for (const task of lost) {
       this.#at.keep({ task, attempts: task.attempts + 1, streamed: true });
       this.#at.lose(task.id, { ...this.#knownOf(task), cause: "crash" });

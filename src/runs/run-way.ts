@@ -48,6 +48,11 @@ export class RunWay {
     this.#deps = deps;
   }
 
+  /** A declared hold point before its node let it pass in this process: no write knows of that yet. */
+  hasJustPassed({ def }: Scope, task: Task): boolean {
+    return def.before.has(task.node) && this.#verdicts.get(verdictKey({ ...task, stage: "due" })) === null;
+  }
+
   /** What hold points have said in this run. */
   get verdicts(): Verdicts {
     return this.#verdicts;
