@@ -77,11 +77,16 @@ describe("a patch", () => {
     expect(now(at, sent).sent).toEqual({ value: { a: 1, b: 3 } });
     expect(at.values).toEqual({ n: 0, list: [] });
     expect(ops).toEqual([]);
-    const after = apply([sent], [said(sent, { n: 3 }, "after")]);
-    expect(now(after.snapshot, sent).sent).toEqual(sent.sent);
-    expect(after.snapshot.values).toMatchObject({ n: 3 });
+    const closed: Task = { ...sent, stage: "after", closed: true };
+    for (const kind of ["after", "manual"] as const) {
+      const after = apply([closed], [said(closed, { n: 3 }, kind)]);
+      expect(now(after.snapshot, closed).sent).toEqual(sent.sent);
+      expect(after.snapshot.values).toMatchObject({ n: 3 });
+    }
     expect(isSentState(sent, "before")).toBe(true);
-    expect(isSentState(sent, "after")).toBe(false);
+    expect(isSentState(closed, "after")).toBe(false);
+    // What a lost attempt did is its output.
+    expect(isSentState(sent, "crash")).toBe(false);
     expect(isSentState(task("A"), "before")).toBe(false);
   });
 
