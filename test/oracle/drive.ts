@@ -190,11 +190,12 @@ class Driver {
     const head = await checkpointer.thread(ref);
     if (head?.runId == null) throw new Error("a process died before there was a run");
     if (head.status === "running") await checkpointer.release(ref, head.epoch, { inFlight: true });
-    await world.process.runtime.drain(0);
+    // Its heartbeat ends; a dead process may hang in one for ever.
+    void world.process.runtime.drain(0);
     world.revive();
     const { runtime, died } = world.process;
-    await runtime.start();
-    return (await Promise.race([runtime.runs.reader.outcome(ref, head.runId), died])) ?? undefined;
+    const over = runtime.start().then(() => runtime.runs.reader.outcome(ref, head.runId ?? ""));
+    return (await Promise.race([over, died])) ?? undefined;
   }
 
   async check(foretold: Foretold): Promise<void> {

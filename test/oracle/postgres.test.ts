@@ -17,4 +17,4 @@ it("on PostgreSQL, a graph comes to what the design says, whatever happens on th
   } finally {
     await checkpointer.close();
   }
-}, 300_000);
+}, 600_000);

@@ -30,6 +30,9 @@ export async function playAll(
     {
       numRuns: Number(runs),
       timeout: 20_000,
+      // A case that hangs is not shrunk for ever.
+      interruptAfterTimeLimit: 540_000,
+      markInterruptAsFailure: true,
       ...(seed === "" ? {} : { seed: Number(seed), ...(path === undefined ? {} : { path }) }),
     },
   );

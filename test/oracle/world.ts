@@ -84,8 +84,8 @@ export class Process {
       checkpointer,
       log,
       options: {
-        // It beats once: what it takes over is what the process before it left.
-        heartbeatMs: 2 ** 31 - 1,
+        // One that takes over looks again: its claim passes by a row that the dead one is still writing.
+        heartbeatMs: world.crashes === 0 ? 2 ** 31 - 1 : 50,
         pollMs: 1,
         stopWaitMs: 2000,
         hooks: { beforeCommit: () => this.#commits("die before commit") },
