@@ -42,6 +42,7 @@ describe("a start", () => {
     const earlier = readFileSync(new URL("0002_functions.sql", FOLDER), "utf8");
     const { open, client } = await database(
       "DELETE FROM holdpoint.migration WHERE number > 2",
+      "DROP FUNCTION holdpoint.fork_v1",
       `DROP FUNCTION ${late}`,
       /CREATE FUNCTION holdpoint\.record_v1[\s\S]*?\$\$;/.exec(earlier)?.[0] ?? "",
     );
