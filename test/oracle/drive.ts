@@ -1,6 +1,6 @@
 /**
- * Carries a case through all its pauses, stops, failures and crashes, and holds what came of it against the oracle. What must
- * hold of a fork (that it never changes its source) belongs into `check`.
+ * Carries a case through all its pauses, stops, failures and crashes, forks it from anywhere, and holds what came of it
+ * against the oracle.
  */
 import { expect } from "vitest";
 import { RunError, type Checkpointer, type RunResult } from "holdpoint";
@@ -38,6 +38,7 @@ export async function play(given: Case, checkpointer: Checkpointer, tally: Tally
   const world = new World(given, checkpointer, `oracle-${process.pid}-${count++}`);
   const driver = new Driver(world, tally);
   await driver.toTheEnd();
+  await driver.fork();
   await driver.check(foretold);
   await world.process.runtime.drain(0);
   tally.crashes += world.crashes;
@@ -196,6 +197,28 @@ class Driver {
     const { runtime, died } = world.process;
     const over = runtime.start().then(() => runtime.runs.reader.outcome(ref, head.runId ?? ""));
     return (await Promise.race([over, died])) ?? undefined;
+  }
+
+  /** A fork of any checkpoint is what the source was then, and neither it nor what becomes of it changes the source. */
+  async fork(): Promise<void> {
+    if (this.#roll(4) > 0) return;
+    const { graph } = this.#world.process;
+    const source = async (): Promise<string> =>
+      JSON.stringify([
+        await graph.getState(this.#thread),
+        await graph.history({ ...this.#thread, limit: 200 }),
+      ]);
+    const before = await source();
+    const { items } = await graph.history({ ...this.#thread, limit: 200 });
+    const chosen = items[this.#roll(items.length)];
+    if (chosen === undefined) throw new Error("a thread that ran has checkpoints");
+    const { checkpointId } = chosen;
+    const then = await graph.getState({ ...this.#thread, checkpointId });
+    const fork = await graph.fork({ ...this.#thread, checkpointId });
+    expect(fork).toMatchObject({ state: then.state, messages: then.messages, interrupts: [] });
+    expect(["stopped", "completed"]).toContain(fork.status);
+    await graph.updateState({ messages: ["in the fork only"] }, { threadId: fork.threadId });
+    expect(await source(), "a fork never changes its source").toBe(before);
   }
 
   async check(foretold: Foretold): Promise<void> {
