@@ -1,7 +1,14 @@
 /** Waits for runs and reads their events, wherever they execute. */
 import type { Checkpointer, RunRecord, ThreadHead, ThreadRef } from "../checkpoint/checkpointer.js";
 import { HoldpointError, notFound } from "../errors.js";
-import { isInterrupted, isTerminal, type Interrupt, type RunEvent, type RunResult } from "../engine/index.js";
+import {
+  isActive,
+  isInterrupted,
+  isTerminal,
+  type Interrupt,
+  type RunEvent,
+  type RunResult,
+} from "../engine/index.js";
 import { tail, type Live } from "../events/index.js";
 import { readEvents, resultOf } from "./hydrate.js";
 import type { RuntimeOptions } from "./runtime-options.js";
@@ -9,6 +16,8 @@ import { noThread } from "./refusals.js";
 import type { RunHandle, Waiting } from "./requests.js";
 import type { RunControl } from "./run-control.js";
 import type { RunWorker } from "./run-worker.js";
+import { unlogged } from "./run-stream.js";
+import { terminalEvent } from "./terminal-event.js";
 import { threadKey } from "./thread-key.js";
 
 export interface RunReaderDeps {
@@ -31,9 +40,24 @@ export class RunReader {
     after: number,
     of: { until?: string; idle?: () => Promise<boolean>; signal?: AbortSignal | undefined },
   ): AsyncGenerator<RunEvent, void, undefined> {
+    const { until } = of;
+    if (until === undefined) return this.#tail(ref, after, of);
+    let begun = false;
+    const idle = async (): Promise<boolean> => !begun && (await this.#wasDropped(ref, until));
+    const seen = (event: RunEvent): void => {
+      if (event.runId === until) begun = true;
+    };
+    return this.#untilTerminal(this.#tail(ref, after, { ...of, idle }), ref, until, seen);
+  }
+
+  #tail(
+    ref: ThreadRef,
+    after: number,
+    of: { idle?: () => Promise<boolean>; signal?: AbortSignal | undefined },
+  ): AsyncGenerator<RunEvent, void, undefined> {
     const { checkpointer, live, options, worker } = this.#deps;
     const key = threadKey(ref);
-    const all = tail({
+    return tail({
       key,
       live,
       after,
@@ -44,7 +68,29 @@ export class RunReader {
       signal: of.signal ?? new AbortController().signal,
       ...(of.idle === undefined ? {} : { idle: of.idle }),
     });
-    return of.until === undefined ? all : untilTerminal(all, of.until);
+  }
+
+  async *#untilTerminal(
+    events: AsyncGenerator<RunEvent, void, undefined>,
+    ref: ThreadRef,
+    runId: string,
+    seen: (event: RunEvent) => void,
+  ): AsyncGenerator<RunEvent, void, undefined> {
+    for await (const event of events) {
+      seen(event);
+      yield event;
+      if (event.runId === runId && isTerminal(event.eventType)) return;
+    }
+    if (!(await this.#wasDropped(ref, runId))) return;
+    // It never began, so the log has nothing of it: whoever waits for its end is told outside the numbers.
+    const result = await this.current(ref, runId);
+    yield unlogged(terminalEvent(result), ref.threadId, runId);
+  }
+
+  /** Whether the run waited and was dropped before it began. */
+  async #wasDropped(ref: ThreadRef, runId: string): Promise<boolean> {
+    const run = await this.#deps.checkpointer.run(ref, runId);
+    return run !== null && run.startedAt === null && run.endedAt !== null;
   }
 
   /**
@@ -66,10 +112,17 @@ export class RunReader {
       );
     }
     const run = cursor === null && head.runId !== null ? await checkpointer.run(ref, head.runId) : null;
-    const after = cursor ?? (run === null ? head.seq : run.firstSeq - 1);
+    // One that was taken from the queue a moment ago has no number yet.
+    const after = cursor ?? (run === null || run.request !== null ? head.seq : run.firstSeq - 1);
     const quiet = head.status !== "running" && head.status !== "queued";
     const nothing = quiet && (await checkpointer.log(ref, after, 1)).length === 0;
     return { head, after, nothing };
+  }
+
+  /** Whether no run is active on the thread and none waits, or it was deleted. */
+  async isQuiet(ref: ThreadRef): Promise<boolean> {
+    const head = await this.#deps.checkpointer.thread(ref);
+    return head === null || !isActive(head.status);
   }
 
   /** Whether the thread was deleted. */
@@ -93,9 +146,21 @@ export class RunReader {
       runId,
       after,
       outcome: () => this.outcome(ref, runId, control),
+      outcomeWithin: async (ms) => {
+        const run = await this.ended(ref, runId, control, ms);
+        return run?.endedAt == null ? null : this.current(ref, runId);
+      },
+      current: () => this.current(ref, runId),
       events: (signal) => this.events(ref, after, { until: runId, signal }),
       cause: () => control?.cause,
     };
+  }
+
+  /** The run as it stands. */
+  async current(ref: ThreadRef, runId: string): Promise<RunResult> {
+    const run = await this.#deps.checkpointer.run(ref, runId);
+    if (run === null) throw notFound("the run is gone: its thread was deleted");
+    return resultOf(this.#deps.checkpointer, ref, run);
   }
 
   /** The thread as it stands, for an answer that is not the last one. */
@@ -144,15 +209,5 @@ export class RunReader {
       if (run === null || run.endedAt !== null || Date.now() >= until) return run;
       await wait(Math.min(options.pollMs, Math.max(1, until - Date.now())));
     }
-  }
-}
-
-async function* untilTerminal(
-  events: AsyncGenerator<RunEvent, void, undefined>,
-  runId: string,
-): AsyncGenerator<RunEvent, void, undefined> {
-  for await (const event of events) {
-    yield event;
-    if (event.runId === runId && isTerminal(event.eventType)) return;
   }
 }

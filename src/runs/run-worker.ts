@@ -9,6 +9,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type {
   Checkpointer,
   Claim,
+  Loaded,
   Owned,
   TaskRecord,
   ThreadRef,
@@ -16,12 +17,14 @@ import type {
 } from "../checkpoint/checkpointer.js";
 import type { GraphDefinition, Logger, RunResult } from "../engine/index.js";
 import type { Live } from "../events/index.js";
+import { ClaimLoop } from "./claim-loop.js";
 import { executeRun } from "./execute-run.js";
 import type { GraphRegistry } from "./graph-registry.js";
 import { newId } from "./ids.js";
 import { OnceStore, type EffectsUnderWay } from "./once-store.js";
 import type { RuntimeOptions } from "./runtime-options.js";
-import type { RunJob } from "./run-job.js";
+import type { ExecuteDeps, RunJob } from "./run-job.js";
+import { beginQueued, endUnbegun } from "./queued-run.js";
 import { RunControl, StopRegistry } from "./run-control.js";
 import { threadKey } from "./thread-key.js";
 
@@ -39,6 +42,7 @@ export class RunWorker {
   readonly #deps: WorkerDeps;
   readonly #effects: EffectsUnderWay = new Map();
   readonly #waiting: (() => void)[] = [];
+  readonly #claims: ClaimLoop;
   #executing = 0;
   #draining = false;
   #beating: Promise<void> | null = null;
@@ -48,10 +52,26 @@ export class RunWorker {
   constructor(deps: WorkerDeps) {
     this.#deps = deps;
     this.info = { id: newId(), leaseMs: deps.options.leaseMs };
+    this.#claims = new ClaimLoop({
+      claim: (limit) => deps.checkpointer.claim(this.info, deps.graphs.names(), limit),
+      room: () => (this.#draining ? 0 : deps.options.concurrency - this.registry.size),
+      take: (claim) => this.#takeOver(claim),
+      log: deps.log,
+    });
   }
 
   get draining(): boolean {
     return this.#draining;
+  }
+
+  /** Whether a run that begins now would execute at once. */
+  get hasRoom(): boolean {
+    return this.registry.size < this.#deps.options.concurrency;
+  }
+
+  /** A run waits for a process that has room: this one, maybe. */
+  workWaits(): void {
+    this.#claims.soon();
   }
 
   /** The first heartbeat, and everything that can be taken over now; then on a timer that keeps no process alive. */
@@ -98,33 +118,7 @@ export class RunWorker {
     const run = async (): Promise<RunResult | null> => {
       const placed = await this.#place(control.cut);
       try {
-        const { checkpointer, live, log, options } = this.#deps;
-        const once = new OnceStore(
-          {
-            checkpointer,
-            ref: job.ref,
-            epoch: job.epoch,
-            effects: this.#effects,
-            onLost: () => {
-              log.warn(
-                { thread_id: job.ref.threadId, run_id: job.run.runId },
-                "the run's lease is lost: another process goes on with it",
-              );
-              control.lose();
-            },
-          },
-          records,
-        );
-        return await executeRun(job, control, {
-          def,
-          checkpointer,
-          live,
-          once,
-          records,
-          log,
-          options,
-          draining: () => this.#draining,
-        });
+        return await executeRun(job, control, this.#executeDeps(job, def, control, records));
       } finally {
         if (placed) this.#free();
       }
@@ -133,6 +127,7 @@ export class RunWorker {
       (result) => {
         this.registry.close(control);
         control.end(result);
+        this.#claims.freed();
       },
       (error: unknown) => {
         // W2 gives it back at the next heartbeat, as one whose attempt may have acted.
@@ -142,12 +137,41 @@ export class RunWorker {
           "the run failed inside Holdpoint",
         );
         control.fail(error);
+        this.#claims.freed();
       },
     );
   }
 
+  #executeDeps(
+    job: RunJob,
+    def: GraphDefinition,
+    control: RunControl,
+    records: readonly TaskRecord[],
+  ): ExecuteDeps {
+    const { checkpointer, live, log, options } = this.#deps;
+    const { ref, run, epoch } = job;
+    const onLost = (): void => {
+      log.warn(
+        { thread_id: ref.threadId, run_id: run.runId },
+        "the run's lease is lost: another process goes on with it",
+      );
+      control.lose();
+    };
+    return {
+      def,
+      checkpointer,
+      live,
+      once: new OnceStore({ checkpointer, ref, epoch, effects: this.#effects, onLost }, records),
+      records,
+      log,
+      options,
+      draining: () => this.#draining,
+      workWaits: () => this.workWaits(),
+    };
+  }
+
   async #beat(): Promise<void> {
-    const { checkpointer, graphs, log, options } = this.#deps;
+    const { checkpointer, log, options } = this.#deps;
     const executing = this.registry.all().filter((control) => control.claimed);
     const owned = await checkpointer.beat(this.info);
     const late = this.#lastBeat !== 0 && Date.now() - this.#lastBeat > options.leaseMs;
@@ -158,11 +182,7 @@ export class RunWorker {
       );
     this.#lastBeat = Date.now();
     await this.#reconcile(executing, owned);
-    if (this.#draining) return;
-    const free = options.concurrency - this.#executing;
-    if (free <= 0) return;
-    const claims = await checkpointer.claim(this.info, graphs.names(), free);
-    await Promise.all(claims.map((claim) => this.#takeOver(claim)));
+    await this.#claims.look();
   }
 
   /** `executing` was read before `owned`: what began in between is not judged. */
@@ -213,6 +233,10 @@ export class RunWorker {
     );
     if (loaded.run.stop !== null) control.requestStop(loaded.run.stop);
     const { head, run, snapshot, interrupts, sinceValues, records } = loaded;
+    if (run.request !== null) {
+      await this.#begin(claim, def, loaded, control);
+      return;
+    }
     const messages = await checkpointer.runMessages(claim.ref, claim.runId);
     const crashedAt = claim.crashed ? head.updatedAt : null;
     const job: RunJob = {
@@ -224,6 +248,24 @@ export class RunWorker {
       crashedAt,
     };
     this.execute(job, def, control, records);
+  }
+
+  /** Begins a run that has waited. */
+  async #begin(claim: Claim, def: GraphDefinition, loaded: Loaded, control: RunControl): Promise<void> {
+    const { checkpointer, live } = this.#deps;
+    control.claimed = true;
+    const deps = { checkpointer, live, worker: this.info.id };
+    const begun = await beginQueued(deps, def, claim, loaded, control);
+    if (begun !== null && "epoch" in begun) {
+      this.execute(begun, def, control, loaded.records);
+      return;
+    }
+    if (begun !== null) {
+      const { fault, job } = begun;
+      await endUnbegun(job, control, this.#executeDeps(job, def, control, []), fault);
+    }
+    this.registry.close(control);
+    control.end(null);
   }
 
   /** Waits for a free place; false where a stop ends the waiting, and the run, before. */
