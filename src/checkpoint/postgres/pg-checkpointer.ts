@@ -25,6 +25,7 @@ import type {
   Written,
 } from "../checkpointer.js";
 import type { Database } from "./database.js";
+import { GroupCommit } from "./group-commit.js";
 import { migrate } from "./migrate.js";
 import { PgDatabase, type PgOptions } from "./pg-database.js";
 import { PgliteDatabase, type PgliteOptions } from "./pglite-database.js";
@@ -40,7 +41,7 @@ import {
 } from "./rows.js";
 import * as lists from "./sql/lists.js";
 import { load, loadAt, thread, tombstoneSeq } from "./sql/load.js";
-import { enqueue, fork, requestStop, write } from "./sql/write.js";
+import { enqueue, fork, requestStop, writeAll, writeArgument } from "./sql/write.js";
 
 /** A database server by its URL, an embedded database by its folder, or a database of one's own. */
 export type PgCheckpointerOptions =
@@ -49,6 +50,7 @@ export type PgCheckpointerOptions =
 /** The port on PostgreSQL, a server or the embedded one. Nothing of either is loaded before `open`. */
 export class PgCheckpointer implements Checkpointer {
   readonly #db: Database;
+  readonly #writes = new GroupCommit<Written>((args) => writeAll(this.#db, args));
   #opened: Promise<void> | null = null;
 
   /** A connection string, the data directory of an embedded database, or a database of one's own. Connects in `open`. */
@@ -99,8 +101,9 @@ export class PgCheckpointer implements Checkpointer {
     return loadAt(this.#db, ref, checkpoint);
   }
 
-  write(given: Write): Promise<Written> {
-    return write(this.#db, given);
+  async write(given: Write): Promise<Written> {
+    const { tenant, threadId } = given.ref;
+    return this.#writes.write({ key: JSON.stringify([tenant, threadId]), argument: writeArgument(given) });
   }
 
   fork(given: Fork): Promise<Forked> {
