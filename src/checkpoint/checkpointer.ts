@@ -2,7 +2,6 @@
  * The port to everything that lasts. Two adapters stand behind it, under one conformance suite (test/contract).
  *
  * What every adapter keeps (numbers of design: storage):
- *
  * 1. What a method has returned is durable.
  * 2. At most one run of a thread is `running`.
  * 3. A write of a run names its epoch; every claim bumps it; another epoch writes nothing.
@@ -10,7 +9,6 @@
  * 5. An interrupt leaves `open` once.
  * 6. A stop that was requested is met by the next write of its run, which is refused until it says it has seen it.
  * 7. Log entries of a thread have growing `seq`; live events are numbered below the `limit` that a write reserved.
- *
  * Refusals are values. A method throws only when the storage itself fails (HoldpointError `database_unavailable`).
  */
 import type {
@@ -323,7 +321,6 @@ export interface Checkpointer {
   readonly describe: string;
   /** Answers while the storage does; throws otherwise. */
   ping(): Promise<void>;
-
   /** The thread, or where its numbers begin if there is none (above those of a deleted one). */
   load(ref: ThreadRef): Promise<Loaded | { readonly head: null; readonly seq: number }>;
   /** State and position as they were at a checkpoint; null where it is not the thread's. */
@@ -347,16 +344,22 @@ export interface Checkpointer {
   /** Says that the worker lives, and what it owns. A worker has beaten before it claims. */
   beat(worker: WorkerInfo): Promise<readonly Owned[]>;
   /**
-   * Takes over runs of these graphs that were given up, or whose worker has not beaten within the lease that it named.
-   * Never one twice. What the head says of the last commit stays.
+   * Takes over runs of these graphs that were given up, or whose worker has not beaten within the lease that it named. Never
+   * one twice. What the head says of the last commit stays. `others` false: not those of workers that are only silent.
    */
-  claim(worker: WorkerInfo, graphs: readonly string[], limit: number): Promise<readonly Claim[]>;
+  claim(
+    worker: WorkerInfo,
+    graphs: readonly string[],
+    limit: number,
+    others?: boolean,
+  ): Promise<readonly Claim[]>;
+  /** The worker is dead from now on, unless it beats again: what it owns may be taken over at once. */
+  retire(workerId: string): Promise<void>;
   /** Gives a run up for anybody to claim, saying whether a node may have been in flight; false = fenced. */
   release(ref: ThreadRef, epoch: number, of: { readonly inFlight: boolean }): Promise<boolean>;
 
   /** Committed entries with a seq above `after`, in order. */
   log(ref: ThreadRef, after: number, limit: number): Promise<readonly LogEntry[]>;
-
   /** The head alone; null where there is no such thread. */
   thread(ref: ThreadRef): Promise<ThreadHead | null>;
   /** Threads of any of the statuses, of one graph; null means all. Newest first. */

@@ -5,9 +5,8 @@ import type {
   SinceValues,
   ThreadRef,
   Write,
-  Written,
 } from "../checkpoint/checkpointer.js";
-import { invalid } from "../errors.js";
+import { HoldpointError, invalid, isAway } from "../errors.js";
 import {
   nextNodes,
   UpdateFault,
@@ -19,6 +18,7 @@ import {
 } from "../engine/index.js";
 import { withCheckpoint, type PatchDraft } from "./between-runs.js";
 import { isoNow } from "./ids.js";
+import { patiently } from "./patiently.js";
 import type { CheckedConfig } from "./request-input.js";
 import type { RunHandle, RunServiceDeps } from "./requests.js";
 import type { RunControl } from "./run-control.js";
@@ -52,7 +52,7 @@ export async function acceptRun(
   loaded: Loaded | NoThread,
   of: Beginning,
 ): Promise<RunHandle | undefined> {
-  const { checkpointer, live, worker } = deps;
+  const { live, worker } = deps;
   const { def, runId, change } = of;
   const before = loaded.head === null ? { ...NOTHING, seq: loaded.seq } : { ...loaded, seq: loaded.head.seq };
   const checkpoint = checkpointFor(loaded, of, before.sinceValues);
@@ -61,41 +61,83 @@ export async function acceptRun(
   const seq = before.seq + events.length;
   const limit = seq + BLOCK;
   const run = newRun(ref, of, before.seq);
+  const write: Write = {
+    ref,
+    guard: { by: "seq", from: before.seq },
+    at: run.createdAt,
+    seq,
+    limit,
+    runId,
+    ...(loaded.head === null ? { create: { metadata: {} } } : {}),
+    head: headAt(def, change.snapshot),
+    position: change.snapshot.position,
+    ...(checkpoint === undefined ? {} : { checkpoint }),
+    start: { ...run, worker: worker.info.id },
+    events: events.map(toStored),
+    messages: change.messages,
+    open: [],
+    decide: of.decide,
+    retext: [],
+  };
   const control = worker.open(ref, runId);
-  const written = await writeFor(worker, control, () =>
-    checkpointer.write({
-      ref,
-      guard: { by: "seq", from: before.seq },
-      at: run.createdAt,
-      seq,
-      limit,
-      runId,
-      ...(loaded.head === null ? { create: { metadata: {} } } : {}),
-      head: headAt(def, change.snapshot),
-      position: change.snapshot.position,
-      ...(checkpoint === undefined ? {} : { checkpoint }),
-      start: { ...run, worker: worker.info.id },
-      events: events.map(toStored),
-      messages: change.messages,
-      open: [],
-      decide: of.decide,
-      retext: [],
-    }),
-  );
-  if (written === null) return undefined;
+  const accepted = await accept(deps, control, write);
+  if (accepted === "moved") return undefined;
+  if (accepted === "elsewhere") return reader.handle(ref, runId, before.seq);
   live.publish({ key: threadKey(ref), graph: def }, events, seq);
   const { interrupts, records } = before;
   const sinceValues = checkpoint?.sinceValues ?? before.sinceValues;
   const job: RunJob = {
     ref,
     run,
-    epoch: written.epoch,
+    epoch: accepted.epoch,
     loaded: { snapshot: change.snapshot, interrupts, sinceValues, seq, limit },
     messages: change.messages.map(({ message }) => message),
     crashedAt: null,
   };
   worker.execute(job, def, control, records);
   return reader.handle(ref, runId, before.seq, control);
+}
+
+/** How long the write is sent again, in milliseconds, before the client is told to try later. */
+const SEND_AGAIN_MS = 4000;
+
+/**
+ * Sends the write, again where its answer was lost (a start sent twice is committed once and says so both times). Its control
+ * is open meanwhile, so that no heartbeat gives away what may be ours, and ends where this process does not execute the run.
+ */
+async function accept(
+  { checkpointer, worker }: RunServiceDeps,
+  control: RunControl,
+  write: Write,
+): Promise<{ readonly epoch: number } | "moved" | "elsewhere"> {
+  let isUnsure = false;
+  let mine = false;
+  const send = async (): Promise<{ readonly epoch: number } | "moved" | "elsewhere"> => {
+    const written = await checkpointer.write(write);
+    if (written.outcome !== "committed") return "moved";
+    // Between two sendings a lease may have passed.
+    return isUnsure ? ((await worker.owned(control)) ?? "elsewhere") : written;
+  };
+  try {
+    const accepted = await patiently(send, { forMs: SEND_AGAIN_MS, onAway: () => (isUnsure = true) });
+    mine = typeof accepted === "object";
+    return accepted;
+  } catch (error) {
+    if (!isAway(error)) throw error;
+    isUnsure = true;
+    throw unsure(error as HoldpointError, write);
+  } finally {
+    if (!mine) worker.forgo(control, { isUnsure });
+  }
+}
+
+function unsure(error: HoldpointError, { ref, runId }: Write): HoldpointError {
+  return new HoldpointError(
+    "database_unavailable",
+    `${error.message}; whether the run ${runId ?? ""} was accepted is not known: look at the thread before you send the request again`,
+    { thread_id: ref.threadId, run_id: runId },
+    { cause: error },
+  );
 }
 
 interface NoThread {
@@ -120,24 +162,6 @@ function checkpointFor(
   const changed = ops.length > 0 || messages.length > 0;
   if (source !== "input" && !first && !changed) return undefined;
   return checkpointOf(source, ops, snapshot.values, since);
-}
-
-/** Its control ends where the write does not go through; null when the thread moved. */
-async function writeFor(
-  worker: RunServiceDeps["worker"],
-  control: RunControl,
-  write: () => Promise<Written>,
-): Promise<(Written & { outcome: "committed" }) | null> {
-  let written: Written | null = null;
-  try {
-    written = await write();
-    return written.outcome === "committed" ? written : null;
-  } finally {
-    if (written?.outcome !== "committed") {
-      worker.registry.close(control);
-      control.end(null);
-    }
-  }
 }
 
 function headAt(def: GraphDefinition, snapshot: Snapshot): Write["head"] {

@@ -183,10 +183,15 @@ export class InMemoryCheckpointer implements Checkpointer {
     );
   }
 
-  async claim(worker: WorkerInfo, graphs: readonly string[], limit: number): Promise<readonly Claim[]> {
+  async claim(
+    worker: WorkerInfo,
+    graphs: readonly string[],
+    limit: number,
+    others = true,
+  ): Promise<readonly Claim[]> {
     const dead = new Set(
       [...this.#workers]
-        .filter(([id, { at, leaseMs }]) => id !== worker.id && at < Date.now() - leaseMs)
+        .filter(([id, { at, leaseMs }]) => id !== worker.id && at < (others ? Date.now() - leaseMs : 0))
         .map(([id]) => id),
     );
     const claims: Claim[] = [];
@@ -210,6 +215,11 @@ export class InMemoryCheckpointer implements Checkpointer {
       claims.push({ ref: refOf(head), runId: head.runId, graph: head.graph, epoch: head.epoch + 1, crashed });
     }
     return claims;
+  }
+
+  async retire(workerId: string): Promise<void> {
+    const worker = this.#workers.get(workerId);
+    if (worker !== undefined) this.#workers.set(workerId, { ...worker, at: -Infinity });
   }
 
   async release(ref: ThreadRef, epoch: number, { inFlight }: { inFlight: boolean }): Promise<boolean> {

@@ -33,9 +33,14 @@ import {
   type MessageRow,
   type RunRow,
 } from "./rows.js";
+import { CLAIM_GIVEN_UP, type ClaimRow } from "./sql/claim.js";
 import * as lists from "./sql/lists.js";
 import { load, loadAt, thread, tombstoneSeq } from "./sql/load.js";
 import { fork, write } from "./sql/write.js";
+
+/** Milliseconds in which a database that works has answered. */
+const PING_MS = 1500;
+const MIN_BEAT_MS = 1000;
 
 /** A database server by its URL, an embedded database by its folder, or a database of one's own. */
 export type PgCheckpointerOptions =
@@ -83,7 +88,10 @@ export class PgCheckpointer implements Checkpointer {
   }
 
   async ping(): Promise<void> {
-    await this.#db.query("SELECT 1");
+    // Writes nothing, and fails where nothing can be written: on a standby that nobody has promoted, reading would work.
+    await this.#db.query("UPDATE holdpoint.worker SET lease_ms = lease_ms WHERE false", [], {
+      timeoutMs: PING_MS,
+    });
   }
 
   async load(ref: ThreadRef): ReturnType<Checkpointer["load"]> {
@@ -142,7 +150,11 @@ export class PgCheckpointer implements Checkpointer {
       run_id: string;
       epoch: number;
       stop: string | null;
-    }>("SELECT * FROM holdpoint.beat_v1($1, $2)", [worker.id, worker.leaseMs]);
+    }>("SELECT * FROM holdpoint.beat_v1($1, $2)", [worker.id, worker.leaseMs], {
+      urgent: true,
+      // Time for another one within the lease, on another connection.
+      timeoutMs: Math.max(MIN_BEAT_MS, worker.leaseMs / 3),
+    });
     return rows.map((row) => ({
       ref: { tenant: row.tenant, threadId: row.thread_id },
       runId: row.run_id,
@@ -151,15 +163,16 @@ export class PgCheckpointer implements Checkpointer {
     }));
   }
 
-  async claim(worker: WorkerInfo, graphs: readonly string[], limit: number): Promise<readonly Claim[]> {
-    const rows = await this.#db.query<{
-      tenant: string;
-      thread_id: string;
-      run_id: string;
-      graph: string;
-      epoch: number;
-      crashed: boolean;
-    }>("SELECT * FROM holdpoint.claim_v1($1, $2, $3)", [worker.id, graphs, limit]);
+  async claim(
+    worker: WorkerInfo,
+    graphs: readonly string[],
+    limit: number,
+    others = true,
+  ): Promise<readonly Claim[]> {
+    const rows = await this.#db.query<ClaimRow>(
+      others ? "SELECT * FROM holdpoint.claim_v1($1, $2, $3)" : CLAIM_GIVEN_UP,
+      [worker.id, graphs, limit],
+    );
     return rows.map((row) => ({
       ref: { tenant: row.tenant, threadId: row.thread_id },
       runId: row.run_id,
@@ -167,6 +180,10 @@ export class PgCheckpointer implements Checkpointer {
       epoch: row.epoch,
       crashed: row.crashed,
     }));
+  }
+
+  async retire(workerId: string): Promise<void> {
+    await this.#db.query("UPDATE holdpoint.worker SET beat_at = '-infinity' WHERE id = $1", [workerId]);
   }
 
   async release(ref: ThreadRef, epoch: number, { inFlight }: { inFlight: boolean }): Promise<boolean> {
