@@ -194,6 +194,7 @@ function newRun(ref: ThreadRef, of: Beginning, seq: number): RunRecord {
     lostCount: 0,
     outcome: null,
     stop: null,
+    request: null,
     createdAt: at,
     startedAt: at,
     endedAt: null,

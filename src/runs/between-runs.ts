@@ -30,15 +30,16 @@ export interface Between {
   readonly messages?: Write["messages"];
   readonly decide?: Write["decide"];
   readonly retext?: Write["retext"];
+  readonly drop?: Write["drop"];
 }
 
-/** A write between runs that starts none; the new seq, or undefined when the thread moved. */
+/** A write between runs that starts none: the new seq, and the queued runs that it dropped; undefined when the thread moved. */
 export async function writeBetween(
   { checkpointer, live, graphs }: Pick<RunServiceDeps, "checkpointer" | "live" | "graphs">,
   loaded: Loaded,
   of: Between,
   graph: GraphDefinition | null = graphs.find(loaded.head.graph ?? "") ?? null,
-): Promise<number | undefined> {
+): Promise<{ readonly seq: number; readonly dropped: readonly string[] } | undefined> {
   const { head } = loaded;
   const ref = { tenant: head.tenant, threadId: head.threadId };
   const events = placeEvents(of.drafts, head.seq, head.threadId, null);
@@ -59,10 +60,11 @@ export async function writeBetween(
     open: [],
     decide: of.decide ?? [],
     retext: of.retext ?? [],
+    ...(of.drop === undefined ? {} : { drop: of.drop }),
   });
   if (written.outcome !== "committed") return undefined;
   live.publish({ key: threadKey(ref), graph }, events, seq);
-  return seq;
+  return { seq, dropped: written.dropped };
 }
 
 /** Messages, and `update` where a patch changed fields. */

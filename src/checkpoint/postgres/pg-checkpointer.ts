@@ -3,18 +3,23 @@
  * database (migrations/0002): one round trip, and each of their statements sees what was committed before it.
  */
 import type { Message } from "../../engine/index.js";
+import type { Json } from "../../lib/json.js";
 import type {
   Checkpointer,
   Claim,
+  Enqueue,
+  Enqueued,
   Fork,
   Forked,
   LogEntry,
   Owned,
+  RequestKey,
   RunRecord,
   StopOutcome,
   StopRequest,
   TaskRecord,
   ThreadRef,
+  UsedKey,
   WorkerInfo,
   Write,
   Written,
@@ -33,10 +38,9 @@ import {
   type MessageRow,
   type RunRow,
 } from "./rows.js";
-import { CLAIM_GIVEN_UP, type ClaimRow } from "./sql/claim.js";
 import * as lists from "./sql/lists.js";
 import { load, loadAt, thread, tombstoneSeq } from "./sql/load.js";
-import { fork, write } from "./sql/write.js";
+import { enqueue, fork, requestStop, write } from "./sql/write.js";
 
 /** Milliseconds in which a database that works has answered. */
 const PING_MS = 1500;
@@ -126,18 +130,40 @@ export class PgCheckpointer implements Checkpointer {
     return row?.ok === true;
   }
 
-  async requestStop(ref: ThreadRef, stop: StopRequest): Promise<StopOutcome> {
-    const [row] = await this.#db.query<{ was: StopOutcome["was"]; run: string; run_epoch: number }>(
-      "SELECT * FROM holdpoint.request_stop_v1($1, $2, $3, $4)",
-      [ref.tenant, ref.threadId, stop.mode, JSON.stringify(stop)],
+  enqueue(given: Enqueue): Promise<Enqueued> {
+    return enqueue(this.#db, given);
+  }
+
+  async usedKey(tenant: string, key: string): Promise<UsedKey | null> {
+    const [row] = await this.#db.query<{
+      body: string;
+      thread_id: string;
+      run_id: string | null;
+      answer: string | null;
+    }>(
+      "SELECT body, thread_id, run_id, answer FROM holdpoint.request_key WHERE tenant = $1 AND key = $2 AND expires_at > clock_timestamp()",
+      [tenant, key],
     );
-    if (row?.was === "running") return { was: "running", runId: row.run, epoch: row.run_epoch };
-    return { was: row?.was === "not-running" ? "not-running" : "missing" };
+    if (row === undefined) return null;
+    const answer = row.answer === null ? null : (JSON.parse(row.answer) as Json);
+    return { body: row.body, threadId: row.thread_id, runId: row.run_id, answer };
+  }
+
+  async answerKey(tenant: string, key: string, answer: Json): Promise<void> {
+    await this.#db.query("UPDATE holdpoint.request_key SET answer = $3 WHERE tenant = $1 AND key = $2", [
+      tenant,
+      key,
+      JSON.stringify(answer),
+    ]);
+  }
+
+  requestStop(ref: ThreadRef, stop: StopRequest, key?: RequestKey): Promise<StopOutcome> {
+    return requestStop(this.#db, ref, stop, key);
   }
 
   async remove(ref: ThreadRef): Promise<"removed" | "busy" | "missing"> {
     const [row] = await this.#db.query<{ outcome: "removed" | "busy" | "missing" }>(
-      "SELECT holdpoint.remove_v1($1, $2) AS outcome",
+      "SELECT holdpoint.remove_v2($1, $2) AS outcome",
       [ref.tenant, ref.threadId],
     );
     return row?.outcome ?? "missing";
@@ -169,10 +195,14 @@ export class PgCheckpointer implements Checkpointer {
     limit: number,
     others = true,
   ): Promise<readonly Claim[]> {
-    const rows = await this.#db.query<ClaimRow>(
-      others ? "SELECT * FROM holdpoint.claim_v1($1, $2, $3)" : CLAIM_GIVEN_UP,
-      [worker.id, graphs, limit],
-    );
+    const rows = await this.#db.query<{
+      tenant: string;
+      thread_id: string;
+      run_id: string;
+      graph: string;
+      epoch: number;
+      crashed: boolean;
+    }>("SELECT * FROM holdpoint.claim_v2($1, $2, $3, $4)", [worker.id, graphs, limit, others]);
     return rows.map((row) => ({
       ref: { tenant: row.tenant, threadId: row.thread_id },
       runId: row.run_id,
