@@ -1,6 +1,7 @@
 /** Waits for runs and reads their events, wherever they execute. */
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Checkpointer, RunRecord, ThreadHead, ThreadRef } from "../checkpoint/checkpointer.js";
-import { HoldpointError, notFound } from "../errors.js";
+import { HoldpointError, isAway, notFound } from "../errors.js";
 import {
   isActive,
   isInterrupted,
@@ -11,6 +12,7 @@ import {
 } from "../engine/index.js";
 import { tail, type Live } from "../events/index.js";
 import { readEvents, resultOf } from "./hydrate.js";
+import { patiently } from "./patiently.js";
 import type { RuntimeOptions } from "./runtime-options.js";
 import { noThread } from "./refusals.js";
 import type { RunHandle, Waiting } from "./requests.js";
@@ -50,24 +52,39 @@ export class RunReader {
     return this.#untilTerminal(this.#tail(ref, after, { ...of, idle }), ref, until, seen);
   }
 
-  #tail(
+  async *#tail(
     ref: ThreadRef,
     after: number,
-    of: { idle?: () => Promise<boolean>; signal?: AbortSignal | undefined },
+    { idle, signal }: { idle?: () => Promise<boolean>; signal?: AbortSignal | undefined },
   ): AsyncGenerator<RunEvent, void, undefined> {
     const { checkpointer, live, options, worker } = this.#deps;
     const key = threadKey(ref);
-    return tail({
-      key,
-      live,
-      after,
-      read: (cursor) => readEvents(checkpointer, ref, cursor),
-      // What happens here arrives by itself; the look at the log is for what other processes do.
-      pollMs: () =>
-        worker.registry.all().some((control) => control.key === key) ? options.leaseMs : options.pollMs,
-      signal: of.signal ?? new AbortController().signal,
-      ...(of.idle === undefined ? {} : { idle: of.idle }),
-    });
+    const over = new AbortController();
+    const give = (): void => over.abort();
+    // A reader waits for its storage as long as anybody waits for the reader.
+    const waiting = <T>(work: () => Promise<T>, instead: T): Promise<T> =>
+      patiently(work, { signal: over.signal }).catch((error: unknown) => {
+        if (over.signal.aborted && isAway(error)) return instead;
+        throw error;
+      });
+    signal?.addEventListener("abort", give);
+    worker.leaving.addEventListener("abort", give);
+    try {
+      yield* tail({
+        key,
+        live,
+        after,
+        read: (cursor) => waiting(() => readEvents(checkpointer, ref, cursor), []),
+        // What happens here arrives by itself; the look at the log is for what other processes do.
+        pollMs: () =>
+          worker.registry.all().some((control) => control.key === key) ? options.leaseMs : options.pollMs,
+        signal: signal ?? new AbortController().signal,
+        ...(idle === undefined ? {} : { idle: () => waiting(idle, true) }),
+      });
+    } finally {
+      signal?.removeEventListener("abort", give);
+      worker.leaving.removeEventListener("abort", give);
+    }
   }
 
   async *#untilTerminal(
@@ -130,13 +147,23 @@ export class RunReader {
     return (await this.#deps.checkpointer.thread(ref)) === null;
   }
 
-  /** Waits for a run, wherever it executes. */
+  /**
+   * Waits for a run, wherever it executes and however long the storage is away. Throws `shutting_down` where it goes on in
+   * another process while this one leaves.
+   */
   async outcome(ref: ThreadRef, runId: string, control?: RunControl): Promise<RunResult> {
+    const { checkpointer, worker } = this.#deps;
     const here = control === undefined ? null : await control.ended.catch(() => null);
     if (here !== null) return here;
-    const run = await this.ended(ref, runId, undefined, Infinity);
-    if (run === null) throw notFound("the run is gone: its thread was deleted");
-    return resultOf(this.#deps.checkpointer, ref, run);
+    if (control !== undefined && worker.draining) throw goesOnElsewhere(ref, runId);
+    try {
+      const run = await this.ended(ref, runId, undefined, Infinity);
+      if (run === null) throw notFound("the run is gone: its thread was deleted");
+      if (run.endedAt === null) throw goesOnElsewhere(ref, runId);
+      return await patiently(() => resultOf(checkpointer, ref, run), { signal: worker.leaving });
+    } catch (error) {
+      throw worker.leaving.aborted && isAway(error) ? goesOnElsewhere(ref, runId) : error;
+    }
   }
 
   handle(ref: ThreadRef, runId: string, after: number, control?: RunControl): RunHandle {
@@ -187,27 +214,41 @@ export class RunReader {
     return page.items.toReversed();
   }
 
-  /** The run once it has ended, or as it stands after `ms`; null when it is gone. */
+  /** The run once it has ended, or as it stands after `ms` or when this process leaves; null when it is gone. */
   async ended(
     ref: ThreadRef,
     runId: string,
     control: RunControl | undefined,
     ms: number,
   ): Promise<RunRecord | null> {
-    const { checkpointer, options } = this.#deps;
+    const { checkpointer, options, worker } = this.#deps;
     const until = Date.now() + ms;
-    const wait = (time: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, time));
+    const left = (): number => Math.max(1, until - Date.now());
+    const wait = (time: number, signal: AbortSignal): Promise<void> =>
+      sleep(Math.min(time, 2 ** 31 - 1), undefined, { signal }).catch(() => undefined);
     if (control !== undefined) {
-      const timeout = new AbortController();
-      const timer = setTimeout(() => timeout.abort(), Math.min(ms, 2 ** 31 - 1));
-      const late = new Promise<void>((resolve) => timeout.signal.addEventListener("abort", () => resolve()));
-      await Promise.race([control.ended.then(() => undefined).catch(() => undefined), late]);
-      clearTimeout(timer);
+      const settled = new AbortController();
+      const stop = (): void => settled.abort();
+      worker.leaving.addEventListener("abort", stop);
+      control.ended.then(stop, stop);
+      await wait(ms, settled.signal);
+      worker.leaving.removeEventListener("abort", stop);
     }
     for (;;) {
-      const run = await checkpointer.run(ref, runId);
-      if (run === null || run.endedAt !== null || Date.now() >= until) return run;
-      await wait(Math.min(options.pollMs, Math.max(1, until - Date.now())));
+      const run = await patiently(() => checkpointer.run(ref, runId), {
+        signal: worker.leaving,
+        forMs: left(),
+      });
+      if (run === null || run.endedAt !== null || Date.now() >= until || worker.leaving.aborted) return run;
+      await wait(Math.min(options.pollMs, left()), worker.leaving);
     }
   }
+}
+
+function goesOnElsewhere({ threadId }: ThreadRef, runId: string): HoldpointError {
+  return new HoldpointError(
+    "shutting_down",
+    `this process shuts down and the run ${runId} goes on in another one: do not start it again, ask for it by its id`,
+    { thread_id: threadId, run_id: runId },
+  );
 }

@@ -39,7 +39,12 @@ async function groupsOf(query: Query, runs: readonly Run[]): Promise<number[]> {
     .sort((a, b) => b - a);
 }
 
-const committed = (run: Run): Written => ({ outcome: "committed", epoch: run.epoch });
+const committed = (run: Run): Written => ({
+  outcome: "committed",
+  epoch: run.epoch,
+  queued: false,
+  dropped: [],
+});
 
 describe.each(["PostgreSQL", "embedded"])("on %s", (kind) => {
   let storage: Storage;

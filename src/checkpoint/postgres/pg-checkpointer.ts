@@ -43,6 +43,10 @@ import * as lists from "./sql/lists.js";
 import { load, loadAt, thread, tombstoneSeq } from "./sql/load.js";
 import { enqueue, fork, requestStop, writeAll, writeArgument } from "./sql/write.js";
 
+/** Milliseconds in which a database that works has answered. */
+const PING_MS = 1500;
+const MIN_BEAT_MS = 1000;
+
 /** A database server by its URL, an embedded database by its folder, or a database of one's own. */
 export type PgCheckpointerOptions =
   { readonly database: Database } | ({ readonly url: string } & Partial<PgOptions>) | PgliteOptions;
@@ -90,7 +94,10 @@ export class PgCheckpointer implements Checkpointer {
   }
 
   async ping(): Promise<void> {
-    await this.#db.query("SELECT 1");
+    // Writes nothing, and fails where nothing can be written: on a standby that nobody has promoted, reading would work.
+    await this.#db.query("UPDATE holdpoint.worker SET lease_ms = lease_ms WHERE false", [], {
+      timeoutMs: PING_MS,
+    });
   }
 
   async load(ref: ThreadRef): ReturnType<Checkpointer["load"]> {
@@ -172,7 +179,11 @@ export class PgCheckpointer implements Checkpointer {
       run_id: string;
       epoch: number;
       stop: string | null;
-    }>("SELECT * FROM holdpoint.beat_v1($1, $2)", [worker.id, worker.leaseMs]);
+    }>("SELECT * FROM holdpoint.beat_v1($1, $2)", [worker.id, worker.leaseMs], {
+      urgent: true,
+      // Time for another one within the lease, on another connection.
+      timeoutMs: Math.max(MIN_BEAT_MS, worker.leaseMs / 3),
+    });
     return rows.map((row) => ({
       ref: { tenant: row.tenant, threadId: row.thread_id },
       runId: row.run_id,
@@ -202,6 +213,10 @@ export class PgCheckpointer implements Checkpointer {
       epoch: row.epoch,
       crashed: row.crashed,
     }));
+  }
+
+  async retire(workerId: string): Promise<void> {
+    await this.#db.query("UPDATE holdpoint.worker SET beat_at = '-infinity' WHERE id = $1", [workerId]);
   }
 
   async release(ref: ThreadRef, epoch: number, { inFlight }: { inFlight: boolean }): Promise<boolean> {
