@@ -1,6 +1,7 @@
 import type {
   CheckpointWrite,
   Loaded,
+  RequestKey,
   RunRecord,
   SinceValues,
   ThreadRef,
@@ -42,6 +43,8 @@ export interface Beginning {
   readonly decision: Answer | null;
   readonly resumes: boolean;
   readonly config: CheckedConfig;
+  /** Of the request that begins it. */
+  readonly key?: RequestKey | undefined;
 }
 
 /** The one write that accepts a run and claims it; undefined when the thread moved meanwhile. */
@@ -80,6 +83,7 @@ export async function acceptRun(
       open: [],
       decide: of.decide,
       retext: [],
+      ...(of.key === undefined ? {} : { key: of.key }),
     }),
   );
   if (written === null) return undefined;

@@ -31,6 +31,7 @@ export interface Between {
   readonly decide?: Write["decide"];
   readonly retext?: Write["retext"];
   readonly drop?: Write["drop"];
+  readonly key?: Write["key"] | undefined;
 }
 
 /** A write between runs that starts none: the new seq, and the queued runs that it dropped; undefined when the thread moved. */
@@ -61,6 +62,7 @@ export async function writeBetween(
     decide: of.decide ?? [],
     retext: of.retext ?? [],
     ...(of.drop === undefined ? {} : { drop: of.drop }),
+    ...(of.key === undefined ? {} : { key: of.key }),
   });
   if (written.outcome !== "committed") return undefined;
   live.publish({ key: threadKey(ref), graph }, events, seq);

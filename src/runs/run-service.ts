@@ -1,9 +1,10 @@
 /** Starts, resumes and stops runs: the one way in, for the library and for HTTP. */
-import type { StopMode, ThreadRef } from "../checkpoint/checkpointer.js";
+import type { ThreadRef } from "../checkpoint/checkpointer.js";
 import { invalid } from "../errors.js";
 import { begin, draft } from "../engine/index.js";
 import { acceptRun, asRequest } from "./accept-run.js";
 import { newId } from "./ids.js";
+import { repeatedStart } from "./repeated-request.js";
 import { refuseRun, refuseWhenDraining } from "./refusals.js";
 import { checkConfig, checkInput } from "./request-input.js";
 import type {
@@ -11,6 +12,7 @@ import type {
   RunHandle,
   RunServiceDeps,
   StartRequest,
+  StopOf,
   StopReceipt,
   Waiting,
 } from "./requests.js";
@@ -38,6 +40,8 @@ export class RunService {
     return untilSettled(async () => {
       refuseWhenDraining(this.#deps.worker);
       const loaded = await this.#deps.checkpointer.load(ref);
+      const repeated = await repeatedStart(this.#deps, this.reader, request);
+      if (repeated !== null) return repeated;
       const { head } = loaded;
       const def = this.#deps.graphs.choose(request.graph, head?.graph ?? null);
       const context = loaded.head === null ? [] : loaded.snapshot.messages;
@@ -77,6 +81,7 @@ export class RunService {
         decision: null,
         resumes: false,
         config,
+        key: request.key,
       });
     });
   }
@@ -87,10 +92,7 @@ export class RunService {
   }
 
   /** Ends the current run, or cancels what the thread waits for. */
-  stop(
-    ref: ThreadRef,
-    of: { mode?: StopMode; reason?: string | undefined; by: string },
-  ): Promise<StopReceipt> {
+  stop(ref: ThreadRef, of: StopOf): Promise<StopReceipt> {
     return stopRun(this.#deps, this.reader, ref, of);
   }
 }

@@ -1,5 +1,7 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
+import { z } from "zod";
 import type { RunHandle, Waiting } from "../../runs/index.js";
+import { keyHeader, takeKey } from "../idempotency-key.js";
 import {
   ANONYMOUS,
   notSupported,
@@ -39,6 +41,8 @@ const resultOrStream = {
   content: { ...result.content, ...eventStream.content },
 };
 
+const headers = z.looseObject(keyHeader);
+
 /** Start, resume, decide, stop. */
 export function runRoutes(app: App, context: RouteContext): void {
   runRoute(app, context);
@@ -53,17 +57,22 @@ function runRoute(app: App, { runtime }: RouteContext): void {
     "/threads/:id/run",
     {
       config: { permission: "run" },
+      preValidation: takeKey,
       schema: {
         operationId: "startRun",
         summary: "Start a run and wait for it",
         tags: ["runs"],
         params: threadParams,
+        headers,
         body: runBody,
         response: { 200: result, ...problems(400, 404, 409, 413, 422, 503) },
       },
     },
-    async (request) =>
-      wireResult(await (await runtime.runs.start(startRequest(request.params.id, request.body))).outcome()),
+    async (request) => {
+      const { params, body, requestKey: key } = request;
+      const run = await runtime.runs.start({ ...startRequest(params.id, body), key });
+      return wireResult(await run.outcome());
+    },
   );
 }
 
@@ -72,17 +81,21 @@ function streamRoute(app: App, { runtime, sse }: RouteContext): void {
     "/threads/:id/stream",
     {
       config: { permission: "run" },
+      preValidation: takeKey,
       schema: {
         operationId: "streamRun",
         summary: "Start a run and stream it",
         tags: ["runs"],
         params: threadParams,
+        headers,
         body: runBody,
         response: { 200: eventStream, ...problems(400, 404, 409, 413, 422, 503) },
       },
     },
-    async (request, reply) =>
-      streamRun(reply, sse, await runtime.runs.start(startRequest(request.params.id, request.body))),
+    async (request, reply) => {
+      const { params, body, requestKey: key } = request;
+      return streamRun(reply, sse, await runtime.runs.start({ ...startRequest(params.id, body), key }));
+    },
   );
 }
 
@@ -91,17 +104,20 @@ function resumeRoute(app: App, { runtime, sse }: RouteContext): void {
     "/threads/:id/resume",
     {
       config: { permission: "decide" },
+      preValidation: takeKey,
       schema: {
         operationId: "resumeThread",
         summary: "Answer interrupts, or continue a stopped or failed thread",
         tags: ["decisions"],
         params: threadParams,
+        headers,
         body: resumeBody,
         response: { 200: resultOrStream, 202: result, ...problems(400, 404, 409, 413, 422, 503) },
       },
     },
     async (request, reply) => {
-      const resumed = await runtime.runs.resume(resumeRequest(request.params.id, request.body));
+      const { params, body, requestKey: key } = request;
+      const resumed = await runtime.runs.resume({ ...resumeRequest(params.id, body), key });
       return replyToResume(request, reply, sse, resumed);
     },
   );
@@ -112,20 +128,24 @@ function decisionRoute(app: App, { runtime, sse }: RouteContext): void {
     "/interrupts/:id/decision",
     {
       config: { permission: "decide" },
+      preValidation: takeKey,
       schema: {
         operationId: "decideInterrupt",
         summary: "Answer one interrupt by its id",
         tags: ["decisions"],
         params: interruptParams,
+        headers,
         body: decisionBody,
         response: { 200: resultOrStream, 202: result, ...problems(400, 404, 409, 413, 422, 503) },
       },
     },
     async (request, reply) => {
-      const interrupt = await runtime.threads.interrupt(TENANT, request.params.id);
-      const resumed = await runtime.runs.resume(
-        resumeRequest(interrupt.threadId, { ...request.body, interrupt_id: interrupt.id }),
-      );
+      const { params, body, requestKey: key } = request;
+      const { id, threadId } = await runtime.threads.interrupt(TENANT, params.id);
+      const resumed = await runtime.runs.resume({
+        ...resumeRequest(threadId, { ...body, interrupt_id: id }),
+        key,
+      });
       return replyToResume(request, reply, sse, resumed);
     },
   );
@@ -136,11 +156,13 @@ function stopRoute(app: App, { runtime }: RouteContext): void {
     "/threads/:id/stop",
     {
       config: { permission: "control" },
+      preValidation: takeKey,
       schema: {
         operationId: "stopThread",
         summary: "End the current run",
         tags: ["runs"],
         params: threadParams,
+        headers,
         body: stopBody,
         response: {
           200: {
@@ -157,6 +179,7 @@ function stopRoute(app: App, { runtime }: RouteContext): void {
         await runtime.runs.stop(threadRef(request.params.id), {
           mode,
           by: ANONYMOUS,
+          key: request.requestKey,
           ...(reason === undefined ? {} : { reason }),
         }),
       );
