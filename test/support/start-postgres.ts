@@ -11,9 +11,20 @@ export interface StartedPostgres {
   stop(): Promise<void>;
 }
 
+/** One that its test may do to what it likes. */
+export interface OwnPostgres extends StartedPostgres {
+  /** Ends it, and starts it again on the same port: "fast" ends sessions in order, "immediate" is a crash. */
+  restart(how: "fast" | "immediate"): Promise<void>;
+}
+
 export async function startPostgres(folder: string): Promise<StartedPostgres> {
   const given = process.env.DATABASE_URL;
   if (given !== undefined && given !== "") return { url: given, stop: () => Promise.resolve() };
+  return startOwnPostgres(folder);
+}
+
+/** A server of the test's own, whatever DATABASE_URL says: one that is given is not ours to restart. */
+export async function startOwnPostgres(folder: string): Promise<OwnPostgres> {
   const bin = packagedBinaries(folder) ?? systemBinaries();
   if (bin === null) {
     throw new Error(
@@ -65,7 +76,7 @@ function user(): { uid?: number; gid?: number } {
   return {};
 }
 
-async function start(bin: string, data: string): Promise<StartedPostgres> {
+async function start(bin: string, data: string): Promise<OwnPostgres> {
   const as = user();
   mkdirSync(data, { recursive: true });
   if (as.uid !== undefined) execFileSync("chown", ["-R", `${as.uid}:${as.gid ?? as.uid}`, data]);
@@ -77,6 +88,30 @@ async function start(bin: string, data: string): Promise<StartedPostgres> {
     { ...as, env, stdio: ["ignore", "ignore", "pipe"] },
   );
   const port = await freePort();
+  const url = `postgres://postgres@127.0.0.1:${port}/postgres`;
+  const begin = () => run(bin, data, { as, env, port, url });
+  let stop = await begin();
+  return {
+    url,
+    stop: () => stop("SIGINT"),
+    async restart(how) {
+      await stop(how === "fast" ? "SIGINT" : "SIGQUIT");
+      stop = await begin();
+    },
+  };
+}
+
+/** Starts the server on its data, and gives the way to end it. */
+async function run(
+  bin: string,
+  data: string,
+  {
+    as,
+    env,
+    port,
+    url,
+  }: { as: { uid?: number; gid?: number }; env: NodeJS.ProcessEnv; port: number; url: string },
+): Promise<(signal: NodeJS.Signals) => Promise<void>> {
   const settings = {
     port,
     listen_addresses: "127.0.0.1",
@@ -93,7 +128,6 @@ async function start(bin: string, data: string): Promise<StartedPostgres> {
   });
   let said = "";
   child.stderr.on("data", (chunk: Buffer) => (said = (said + chunk.toString()).slice(-4000)));
-  const url = `postgres://postgres@127.0.0.1:${port}/postgres`;
   await untilReady(url, child, () => said);
   // Should this process be killed, the server must not stay behind.
   const watchdog = spawn(
@@ -105,17 +139,14 @@ async function start(bin: string, data: string): Promise<StartedPostgres> {
     { detached: true, stdio: "ignore" },
   );
   watchdog.unref();
-  return {
-    url,
-    stop: () =>
-      new Promise((resolve) => {
-        child.once("exit", () => {
-          watchdog.kill();
-          resolve();
-        });
-        child.kill("SIGINT");
-      }),
-  };
+  return (signal) =>
+    new Promise((resolve) => {
+      child.once("exit", () => {
+        watchdog.kill();
+        resolve();
+      });
+      child.kill(signal);
+    });
 }
 
 async function untilReady(url: string, child: ChildProcess, said: () => string): Promise<void> {
