@@ -13,7 +13,7 @@ import { startOwnPostgres } from "../support/start-postgres.js";
 import { until } from "../support/poll.js";
 import { judge } from "./checker.js";
 import { Tally } from "./client.js";
-import { Cluster } from "./cluster.js";
+import { Cluster, LEASE_MS } from "./cluster.js";
 import type { Evidence } from "./evidence.js";
 import { readLedger } from "./ledger.js";
 import { Load } from "./load.js";
@@ -52,6 +52,8 @@ test(
     await load.finishReading();
 
     const evidence: Evidence = {
+      leaseMs: LEASE_MS,
+      gaps: cluster.gaps(),
       ledger: readLedger(ledger),
       accepted: tally.accepted,
       readings: load.readers.map(({ reading }) => reading),

@@ -11,8 +11,8 @@ interface Line {
 
 const keyOf = (thread = "", task = "", key = ""): string => JSON.stringify([thread, task, key]);
 
-export function checkEffects({ ledger, tables }: Evidence, doubts: Doubts): Fault[] {
-  const lines = ledger.map((fact, at): Line => ({ fact, at }));
+export function checkEffects(evidence: Evidence, doubts: Doubts): Fault[] {
+  const lines = evidence.ledger.map((fact, at): Line => ({ fact, at }));
   const fates = groupBy(
     lines.filter(({ fact }) => ["killed", "frozen", "continued"].includes(fact.fact)),
     ({ fact }) => String(fact.pid),
@@ -21,15 +21,28 @@ export function checkEffects({ ledger, tables }: Evidence, doubts: Doubts): Faul
     lines.filter(({ fact }) => fact.fact === "effect" || fact.fact === "recorded"),
     ({ fact: { thread, task, key } }) => keyOf(thread, task, key),
   );
-  const stored = new Map(tables.records.map((row) => [keyOf(row.thread_id, row.task, row.key), row]));
+  const stored = new Map(
+    evidence.tables.records.map((row) => [keyOf(row.thread_id, row.task, row.key), row]),
+  );
+  const excuse: Excuse = (one, two) =>
+    wasKilled(one, two, fates, evidence)
+      ? "killed"
+      : wasFrozen(one, two, fates)
+        ? "frozen"
+        : wasLate(one, two, evidence)
+          ? "late"
+          : null;
   return [...effects].flatMap(([key, of]) => [
-    ...repetitions(of, fates, doubts),
+    ...repetitions(of, excuse, doubts),
     ...strangers(of, stored.get(key)),
   ]);
 }
 
+/** Why nobody could know of the first effect when the second was made; null where somebody could. */
+type Excuse = (first: Line, second: Line) => keyof Doubts | null;
+
 /** An effect may be made again only if its maker was gone before it could record it. */
-function repetitions(lines: readonly Line[], fates: ReadonlyMap<string, Line[]>, doubts: Doubts): Fault[] {
+function repetitions(lines: readonly Line[], excuse: Excuse, doubts: Doubts): Fault[] {
   const faults: Fault[] = [];
   let made: Line | null = null;
   let recorded: Line | null = null;
@@ -40,7 +53,7 @@ function repetitions(lines: readonly Line[], fates: ReadonlyMap<string, Line[]>,
     }
     if (recorded !== null) faults.push(again(line, `after process ${recorded.fact.pid} had recorded it`));
     else if (made !== null) {
-      const gone = goneBetween(made, line, fates);
+      const gone = excuse(made, line);
       if (gone === null)
         faults.push(again(line, `although process ${made.fact.pid}, which had made it, was well`));
       else doubts[gone]++;
@@ -53,21 +66,29 @@ function repetitions(lines: readonly Line[], fates: ReadonlyMap<string, Line[]>,
 const again = ({ fact: { thread = "", task, key, pid } }: Line, why: string): Fault =>
   fault("effect repeated", thread, `"${key ?? ""}" of ${task ?? ""} by process ${pid}, ${why}`);
 
-/** Whether the process that made the first was gone for good, or for a while, before the second was made. */
-function goneBetween(
-  first: Line,
-  second: Line,
-  fates: ReadonlyMap<string, Line[]>,
-): "killed" | "frozen" | null {
+type Fates = ReadonlyMap<string, readonly Line[]>;
+
+/** Before the second; or just after it, so that the first could not say any more why it was late. */
+function wasKilled({ fact: { pid } }: Line, second: Line, fates: Fates, { leaseMs }: Evidence): boolean {
+  const killed = fates.get(String(pid))?.find(({ fact }) => fact.fact === "killed");
+  return killed !== undefined && (killed.at < second.at || killed.fact.at - second.fact.at < leaseMs);
+}
+
+/** Frozen before the second, and not awake again before the first. */
+function wasFrozen(first: Line, second: Line, fates: Fates): boolean {
   const its = fates.get(String(first.fact.pid)) ?? [];
-  const between = its.filter(({ at }) => at < second.at);
-  if (between.some(({ fact }) => fact.fact === "killed")) return "killed";
-  // Frozen before the second, and not awake again before the first.
-  const frozen = between.some((freeze) => {
+  return its.some((freeze) => {
+    if (freeze.fact.fact !== "frozen" || freeze.at > second.at) return false;
     const awake = its.find(({ fact, at }) => fact.fact === "continued" && at > freeze.at);
-    return freeze.fact.fact === "frozen" && (awake === undefined || awake.at > first.at);
+    return awake === undefined || awake.at > first.at;
   });
-  return frozen ? "frozen" : null;
+}
+
+/** A lease may pass while an effect is made; none may be begun after that. */
+function wasLate({ fact: { pid, at } }: Line, second: Line, { gaps, leaseMs }: Evidence): boolean {
+  return gaps.some(
+    (gap) => gap.pid === pid && at >= gap.from && at < gap.from + leaseMs && second.fact.at <= gap.to,
+  );
 }
 
 /** Every attempt got the same value, the one that is stored. */

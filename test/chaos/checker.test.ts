@@ -17,10 +17,14 @@ type Forged = Writable<Evidence>;
 const [FIRST, SECOND] = ["run-1", "run-2"];
 const [PREPARE, PAY, TELL] = [`${FIRST}/0/0/PREPARE`, `${FIRST}/1/0/PAY`, `${SECOND}/2/0/TELL`];
 const [DEAD, ALIVE] = [10, 20];
+const NONE = { killed: 0, frozen: 0, late: 0 };
+const LEASE_MS = 100;
 
 /** A thread of "pay" that was asked once, and approved; PREPARE has made an effect of `once`. */
 function whole(): Forged {
   const evidence: Evidence = {
+    leaseMs: LEASE_MS,
+    gaps: [],
     ledger: [
       act("begun", PREPARE),
       act("effect", PREPARE, { key: "one", value: "v" }),
@@ -335,7 +339,7 @@ const FORGERIES: readonly (readonly [string, Check, (evidence: Forged) => void])
 
 describe("the checker", () => {
   test("has nothing against a chaos in which all went well", () => {
-    expect(judge(whole())).toEqual({ faults: [], doubts: { killed: 0, frozen: 0 } });
+    expect(judge(whole())).toEqual({ faults: [], doubts: { ...NONE } });
   });
 
   test.each(FORGERIES)("finds that %s", (_what, check, forge) => {
@@ -356,11 +360,11 @@ describe("the checker", () => {
   });
 
   test("counts an effect apart whose first process was killed before it could record it", () => {
-    expect(doubtsOf([["killed", DEAD]])).toEqual({ faults: [], doubts: { killed: 1, frozen: 0 } });
+    expect(doubtsOf([["killed", DEAD]])).toEqual({ faults: [], doubts: { ...NONE, killed: 1 } });
   });
 
   test("counts an effect apart whose first process was frozen before it could record it", () => {
-    expect(doubtsOf([["frozen", DEAD]])).toEqual({ faults: [], doubts: { killed: 0, frozen: 1 } });
+    expect(doubtsOf([["frozen", DEAD]])).toEqual({ faults: [], doubts: { ...NONE, frozen: 1 } });
   });
 
   test("does not excuse an effect by a process that was awake again before it made it", () => {
@@ -368,6 +372,14 @@ describe("the checker", () => {
     const made = act("effect", PREPARE, { key: "one", value: "w", pid: DEAD });
     evidence.ledger.unshift(did("frozen"), did("continued"), made);
     expect(judge(evidence).faults.map(({ check }) => check)).toEqual(["effect repeated"]);
+  });
+
+  test("counts an effect apart whose first process lost its lease before it could record it", () => {
+    expect(lateBy(LEASE_MS - 1)).toEqual({ faults: [], doubts: { ...NONE, late: 1 } });
+  });
+
+  test("does not excuse an effect that its first process began when its lease had passed", () => {
+    expect(lateBy(LEASE_MS + 1).faults).toMatchObject([{ check: "effect repeated" }]);
   });
 
   test("does not excuse an effect by the end of another process", () => {
@@ -382,5 +394,14 @@ function doubtsOf(fates: readonly (readonly ["frozen" | "killed", number])[]) {
   const evidence = whole();
   const made = act("effect", PREPARE, { key: "one", value: "w", pid: DEAD });
   evidence.ledger.unshift(made, ...fates.map(([fact, pid]) => did(fact, pid)));
+  return judge(evidence);
+}
+
+/** An effect that DEAD began so long after a heartbeat, and the next heartbeat after the effect was made again. */
+function lateBy(ms: number) {
+  const evidence = whole();
+  const made = act("effect", PREPARE, { key: "one", value: "w", pid: DEAD, at: 900 });
+  evidence.ledger.unshift(made);
+  evidence.gaps.push({ pid: DEAD, from: 900 - ms, to: 1001 });
   return judge(evidence);
 }

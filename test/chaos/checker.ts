@@ -10,7 +10,7 @@ import type { Evidence } from "./evidence.js";
 import type { Doubts, Verdict } from "./verdict.js";
 
 export function judge(evidence: Evidence): Verdict {
-  const doubts: Doubts = { killed: 0, frozen: 0 };
+  const doubts: Doubts = { killed: 0, frozen: 0, late: 0 };
   const faults = [
     ...checkAccepted(evidence),
     ...checkRest(evidence),

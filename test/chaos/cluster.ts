@@ -2,12 +2,16 @@
 import { fileURLToPath } from "node:url";
 import { until } from "../support/poll.js";
 import { spawnHoldpoint, urlOf, type Env, type HoldpointProcess } from "../support/server.js";
+import type { Gap } from "./evidence.js";
 import { appendFact } from "./ledger.js";
 import type { Random } from "./random.js";
 
 const GRAPHS = fileURLToPath(new URL("graphs.ts", import.meta.url));
 
-export const LEASE_MS = 1500;
+export const LEASE_MS = 2000;
+const DRAIN_MS = 2000;
+/** In which a server that was told to end has ended: what drains, last words to the database, and a busy machine. */
+const END_MS = DRAIN_MS + 10_000;
 
 interface Slot {
   process: HoldpointProcess;
@@ -45,7 +49,7 @@ export class Cluster {
       HOLDPOINT_GRACE_MS: "200",
       HOLDPOINT_STOP_WAIT_MS: "2000",
       HOLDPOINT_POLL_MS: "100",
-      HOLDPOINT_DRAIN_MS: "2000",
+      HOLDPOINT_DRAIN_MS: String(DRAIN_MS),
     };
   }
 
@@ -78,9 +82,12 @@ export class Cluster {
   /** Ends it as an operator does, and puts another one in its place. */
   async terminate(slot: Slot): Promise<void> {
     await this.#busyWith(slot, async () => {
+      const { process } = slot;
+      const late = setTimeout(() => process.kill("SIGKILL"), END_MS);
       await this.#end(slot, "SIGTERM");
-      const code = await slot.process.exit;
-      if (code !== 0) this.lost.push(`server ${slot.process.pid} ended with ${code} on SIGTERM`);
+      clearTimeout(late);
+      const code = process.ended();
+      if (code !== 0) this.lost.push(`server ${process.pid} ended with ${code ?? "?"} on SIGTERM`);
       await this.#replace(slot);
     });
   }
@@ -104,6 +111,15 @@ export class Cluster {
       "all servers are up",
       () => this.#slots.every(({ url, busy }) => url !== null && !busy),
       60_000,
+    );
+  }
+
+  /** Times in which a server had lost its lease without noticing. */
+  gaps(): Gap[] {
+    return this.logs().flatMap(({ pid, lines }) =>
+      lines
+        .filter(({ msg }) => String(msg).startsWith("the heartbeat was late"))
+        .map(({ time, ms }) => ({ pid, from: Number(time) - Number(ms), to: Number(time) })),
     );
   }
 

@@ -106,7 +106,17 @@ export interface StateOf {
   readonly effects: readonly string[];
 }
 
+/** A time without a heartbeat that was longer than the lease, as its server says: the machine was too busy for it. */
+export interface Gap {
+  readonly pid: number;
+  /** Milliseconds since 1970: the heartbeat before, and the first one after it. */
+  readonly from: number;
+  readonly to: number;
+}
+
 export interface Evidence {
+  readonly leaseMs: number;
+  readonly gaps: readonly Gap[];
   readonly ledger: readonly Fact[];
   readonly accepted: readonly Accepted[];
   readonly readings: readonly Reading[];

@@ -28,6 +28,8 @@ export interface Fault {
 export interface Doubts {
   killed: number;
   frozen: number;
+  /** It lost its lease to a machine that was too busy, after it had made the effect. */
+  late: number;
 }
 
 export interface Verdict {
