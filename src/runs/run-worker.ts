@@ -19,7 +19,7 @@ import type { Live } from "../events/index.js";
 import { executeRun } from "./execute-run.js";
 import type { GraphRegistry } from "./graph-registry.js";
 import { newId } from "./ids.js";
-import { OnceStore, type EffectsUnderWay } from "./once-store.js";
+import { OnceStore, type EffectsUnderWay, type LeaseView } from "./once-store.js";
 import type { RuntimeOptions } from "./runtime-options.js";
 import type { RunJob } from "./run-job.js";
 import { RunControl, StopRegistry } from "./run-control.js";
@@ -33,6 +33,9 @@ export interface WorkerDeps {
   readonly options: RuntimeOptions;
 }
 
+/** Milliseconds after which a lease that could not be renewed is tried again, for a node that waits for it. */
+const RENEW_AGAIN_MS = 200;
+
 export class RunWorker {
   readonly info: WorkerInfo;
   readonly registry = new StopRegistry();
@@ -42,8 +45,11 @@ export class RunWorker {
   #executing = 0;
   #draining = false;
   #beating: Promise<void> | null = null;
+  #renewing: Promise<void> | null = null;
   #timer: NodeJS.Timeout | null = null;
   #lastBeat = 0;
+  /** The lease lasts from here at the least: when the last heartbeat was sent. */
+  #leaseFrom = 0;
 
   constructor(deps: WorkerDeps) {
     this.#deps = deps;
@@ -105,6 +111,7 @@ export class RunWorker {
             ref: job.ref,
             epoch: job.epoch,
             effects: this.#effects,
+            lease: this.#leaseFor(control),
             onLost: () => {
               log.warn(
                 { thread_id: job.ref.threadId, run_id: job.run.runId },
@@ -146,8 +153,35 @@ export class RunWorker {
     );
   }
 
+  #leaseFor(control: RunControl): LeaseView {
+    const isOver = (): boolean => Date.now() - this.#leaseFrom >= this.#deps.options.leaseMs;
+    return {
+      isOver,
+      renewed: async () => {
+        while (isOver() && !control.lost) {
+          // All nodes that wait for it wait for one heartbeat.
+          this.#renewing ??= this.#settle().finally(() => (this.#renewing = null));
+          await this.#renewing.catch(() => sleep(RENEW_AGAIN_MS));
+        }
+        return !control.lost;
+      },
+    };
+  }
+
   async #beat(): Promise<void> {
-    const { checkpointer, graphs, log, options } = this.#deps;
+    const { checkpointer, graphs, options } = this.#deps;
+    await this.#settle();
+    if (this.#draining) return;
+    const free = options.concurrency - this.#executing;
+    if (free <= 0) return;
+    const claims = await checkpointer.claim(this.info, graphs.names(), free);
+    await Promise.all(claims.map((claim) => this.#takeOver(claim)));
+  }
+
+  /** Renews the lease, and sets what the database says right with what executes here. */
+  async #settle(): Promise<void> {
+    const { checkpointer, log, options } = this.#deps;
+    const sent = Date.now();
     const executing = this.registry.all().filter((control) => control.claimed);
     const owned = await checkpointer.beat(this.info);
     const late = this.#lastBeat !== 0 && Date.now() - this.#lastBeat > options.leaseMs;
@@ -158,11 +192,7 @@ export class RunWorker {
       );
     this.#lastBeat = Date.now();
     await this.#reconcile(executing, owned);
-    if (this.#draining) return;
-    const free = options.concurrency - this.#executing;
-    if (free <= 0) return;
-    const claims = await checkpointer.claim(this.info, graphs.names(), free);
-    await Promise.all(claims.map((claim) => this.#takeOver(claim)));
+    this.#leaseFrom = Math.max(this.#leaseFrom, sent);
   }
 
   /** `executing` was read before `owned`: what began in between is not judged. */
