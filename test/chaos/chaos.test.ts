@@ -44,12 +44,17 @@ test(
     const tally = new Tally();
     const load = new Load({ cluster, random: random.fork("load"), tally });
     const monkey = new Monkey({ cluster, postgres, random: random.fork("monkey") });
+    const took = new Stopwatch();
     await Promise.all([load.run(SECONDS * 1000), monkey.play(SECONDS * 1000)]);
     await cluster.calm();
+    took.lap("chaos");
     const active = await atRest(postgres.url);
+    took.lap("rest");
     // That each thread can go on shows that none was left in a state which nobody can leave.
     const stuck = active.length > 0 ? [] : await load.bringToEnd();
+    took.lap("to the end");
     await load.finishReading();
+    took.lap("reading");
 
     const evidence: Evidence = {
       leaseMs: LEASE_MS,
@@ -61,7 +66,9 @@ test(
       states: await load.states(),
     };
     const verdict = judge(evidence);
-    console.log(summary({ evidence, verdict, mischief: monkey.did, tally, logs: cluster.logs() }));
+    console.log(
+      summary({ seconds: took.laps, evidence, verdict, mischief: monkey.did, tally, logs: cluster.logs() }),
+    );
     keep(evidence, cluster);
     const { faults } = verdict;
     const { unexpected } = tally;
@@ -74,6 +81,17 @@ test(
     });
   },
 );
+
+/** Whole seconds of what follows each other. */
+class Stopwatch {
+  readonly laps: Record<string, number> = {};
+  #since = Date.now();
+
+  lap(name: string): void {
+    this.laps[name] = Math.round((Date.now() - this.#since) / 1000);
+    this.#since = Date.now();
+  }
+}
 
 /** Waits until nobody is busy; the threads that still are when that takes too long. */
 async function atRest(databaseUrl: string): Promise<string[]> {

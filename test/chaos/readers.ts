@@ -6,6 +6,9 @@ import type { Cluster } from "./cluster.js";
 import type { Reading, Seen } from "./evidence.js";
 import type { Random } from "./random.js";
 
+/** Connections of one reader; those that come to rest are far from it. */
+const MOST_TRIES = 1000;
+
 export class Reader {
   readonly #cluster: Cluster;
   readonly #random: Random;
@@ -16,6 +19,7 @@ export class Reader {
   #after: number;
   #finishing = false;
   #complete = false;
+  #wake: () => void = () => undefined;
 
   constructor(of: {
     cluster: Cluster;
@@ -46,19 +50,28 @@ export class Reader {
   /** From here on it is not cut off any more, and ends where the thread does. */
   finish(): void {
     this.#finishing = true;
+    this.#wake();
   }
 
-  /** Reads on and on; returns when there is nothing more after `finish`. */
+  /** Reads on and on; returns when there is nothing more after `finish`, or when it was never let to the end. */
   async follow(): Promise<void> {
-    let tries = 0;
-    while (!this.#complete && tries < 3000) {
-      tries++;
+    let quiet = 0;
+    for (let tries = 0; !this.#complete && tries < MOST_TRIES; tries++) {
       const last = this.#finishing;
+      const before = this.#seen.length;
       const status = await this.#connect();
-      // What it had begun before may have been cut off.
+      // What it had begun before `finish` may have been cut off.
       if (status === 204 && last) this.#complete = true;
-      else await sleep(this.#random.whole(10, 200));
+      quiet = this.#seen.length > before ? 0 : quiet + 1;
+      if (!this.#complete) await this.#rest(quiet);
     }
+  }
+
+  /** Where nothing happens it comes back less and less often, as long as nobody waits for it. */
+  async #rest(quiet: number): Promise<void> {
+    const most = Math.min(200 * 2 ** Math.min(quiet, 4), 2000);
+    const finished = new Promise<void>((resolve) => (this.#wake = resolve));
+    await Promise.race([sleep(this.#random.whole(10, this.#finishing ? 200 : most)), finished]);
   }
 
   /** Reads the events of a run that somebody started, up to where it is cut off. */

@@ -8,6 +8,7 @@ import { groupBy, type Verdict } from "./verdict.js";
 const WARN = 40;
 
 export function summary(of: {
+  seconds: Readonly<Record<string, number>>;
   evidence: Evidence;
   verdict: Verdict;
   mischief: Mischief;
@@ -24,6 +25,7 @@ export function summary(of: {
     ({ level, msg }) => `${String(level)} ${String(msg).slice(0, 100)}`,
   );
   const rows: [string, Readonly<Record<string, number>>][] = [
+    ["seconds", of.seconds],
     ["done to servers", { ...mischief, takeovers: said("took over a run") }],
     ["threads", count(tables.threads, ({ status }) => status)],
     ["runs", { all: tables.runs.length, ...count(tables.runs, ({ status }) => status) }],
