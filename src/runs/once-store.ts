@@ -20,12 +20,24 @@ const nameOf = (taskId: string, key: string): string => JSON.stringify([taskId, 
 const nameIn = ({ tenant, threadId }: ThreadRef, taskId: string, key: string): string =>
   JSON.stringify([tenant, threadId, taskId, key]);
 
+/** The lease of this process, by its own clock. */
+export interface LeaseView {
+  /** Another process may have been given the run meanwhile: nothing may be begun without looking. */
+  isOver(): boolean;
+  /** Looks, however long the database is away; false = another process has the run. */
+  renewed(): Promise<boolean>;
+}
+
 /** The `once` results of one run's tasks: those that were stored, and those that are stored now. */
 export class OnceStore {
   readonly #known: Map<string, TaskRecord>;
 
   constructor(
-    readonly of: RecordDeps & { readonly effects: EffectsUnderWay; readonly onLost: () => void },
+    readonly of: RecordDeps & {
+      readonly effects: EffectsUnderWay;
+      readonly lease: LeaseView;
+      readonly onLost: () => void;
+    },
     records: readonly TaskRecord[],
   ) {
     this.#known = new Map(records.map((record) => [nameOf(record.taskId, record.key), record]));
@@ -53,6 +65,13 @@ export class OnceStore {
     const here = nameIn(ref, taskId, key);
     let underWay = effects.get(here);
     if (underWay === undefined) {
+      const { lease } = this.of;
+      // A process that slept may wake after the effect was made elsewhere. What is known is looked at again behind the wait.
+      if (lease.isOver()) {
+        if (await lease.renewed()) return this.run(taskId, given, effect);
+        this.of.onLost();
+        return null;
+      }
       underWay = this.#begin(taskId, key, effect);
       effects.set(here, underWay);
       const over = (): unknown => effects.delete(here);

@@ -23,6 +23,7 @@ import { executeRun } from "./execute-run.js";
 import type { GraphRegistry } from "./graph-registry.js";
 import { handOver } from "./hand-over.js";
 import { newId } from "./ids.js";
+import { Lease } from "./lease.js";
 import { OnceStore, type EffectsUnderWay } from "./once-store.js";
 import { Places } from "./places.js";
 import type { RuntimeOptions } from "./runtime-options.js";
@@ -65,13 +66,12 @@ export class RunWorker {
   #beating: Promise<void> | null = null;
   #timer: NodeJS.Timeout | null = null;
   #turn: Promise<unknown> = Promise.resolve();
-  #lastBeat = 0;
-  /** The first heartbeat since the last gap of a lease. */
-  #steadySince = -Infinity;
+  readonly #lease: Lease;
 
   constructor(deps: WorkerDeps) {
     this.#deps = deps;
     this.info = { id: newId(), leaseMs: deps.options.leaseMs };
+    this.#lease = new Lease(deps.options.leaseMs, () => this.#settle());
     this.#places = new Places(deps.options.concurrency);
     this.#claims = new ClaimLoop({
       claim: (limit) => this.#inTurn(() => this.#claim(limit)),
@@ -254,7 +254,10 @@ export class RunWorker {
       def,
       checkpointer,
       live,
-      once: new OnceStore({ checkpointer, ref, epoch, effects: this.#effects, onLost }, records),
+      once: new OnceStore(
+        { checkpointer, ref, epoch, effects: this.#effects, lease: this.#lease.viewFor(control), onLost },
+        records,
+      ),
       records,
       log,
       options,
@@ -276,20 +279,13 @@ export class RunWorker {
   async #renew(): Promise<void> {
     const { checkpointer, log, options } = this.#deps;
     const executing = this.registry.all().filter((control) => control.claimed);
+    const sent = Date.now();
     const owned = await checkpointer.beat(this.info);
-    const now = Date.now();
-    const gap = this.#lastBeat === 0 ? 0 : now - this.#lastBeat;
-    this.#lastBeat = now;
-    if (gap > options.leaseMs) {
-      this.#steadySince = now;
+    const gap = this.#lease.answered();
+    if (gap > options.leaseMs)
       log.warn({ ms: gap }, "the heartbeat was late: runs may have gone on in another process");
-    }
     await this.#reconcile(executing, owned);
-  }
-
-  /** Whether whoever is silent had time to renew since this process was itself late. */
-  #isSteady(): boolean {
-    return Date.now() - this.#steadySince >= this.#deps.options.leaseMs;
+    this.#lease.renewedAt(sent);
   }
 
   /** `executing` was read before `owned`: what began in between is not judged. */
@@ -311,7 +307,7 @@ export class RunWorker {
   /** The controls are open before the next heartbeat looks at what this worker owns. */
   async #claim(limit: number): Promise<readonly Claim[]> {
     const { checkpointer, graphs } = this.#deps;
-    const claims = await checkpointer.claim(this.info, graphs.names(), limit, this.#isSteady());
+    const claims = await checkpointer.claim(this.info, graphs.names(), limit, this.#lease.isSteady());
     for (const { ref, runId } of claims) this.open(ref, runId);
     return claims;
   }
