@@ -37,53 +37,54 @@ export class RunService {
   /** Starts a run at START. Refusals in order: not_found, invalid, graph_mismatch, thread_interrupted, thread_busy. */
   async start(request: StartRequest): Promise<RunHandle> {
     const { ref } = request;
-    return untilSettled(async () => {
-      refuseWhenDraining(this.#deps.worker);
-      const loaded = await this.#deps.checkpointer.load(ref);
-      const repeated = await repeatedStart(this.#deps, this.reader, request);
-      if (repeated !== null) return repeated;
-      const { head } = loaded;
-      const def = this.#deps.graphs.choose(request.graph, head?.graph ?? null);
-      const context = loaded.head === null ? [] : loaded.snapshot.messages;
-      const input = checkInput(def, context, request.input ?? {}, "input");
-      const config = checkConfig(def, request.config ?? {});
-      const runId = newId();
-      const change = asRequest(() =>
-        begin(
-          def,
-          loaded.head === null || head?.checkpointId === null ? null : loaded.snapshot,
-          input,
-          runId,
-          config.holds,
-        ),
-      );
-      const missing = def.state.missing(change.snapshot.values);
-      if (missing.length > 0)
-        throw invalid(missing.map((fault) => ({ ...fault, path: `input.${fault.path}` })));
-      if (head !== null) refuseRun(head, def, await this.reader.openInterrupts(head));
+    return untilSettled(
+      async () => {
+        refuseWhenDraining(this.#deps.worker);
+        const loaded = await this.#deps.checkpointer.load(ref);
+        const { head } = loaded;
+        const def = this.#deps.graphs.choose(request.graph, head?.graph ?? null);
+        const context = loaded.head === null ? [] : loaded.snapshot.messages;
+        const input = checkInput(def, context, request.input ?? {}, "input");
+        const config = checkConfig(def, request.config ?? {});
+        const runId = newId();
+        const change = asRequest(() =>
+          begin(
+            def,
+            loaded.head === null || head?.checkpointId === null ? null : loaded.snapshot,
+            input,
+            runId,
+            config.holds,
+          ),
+        );
+        const missing = def.state.missing(change.snapshot.values);
+        if (missing.length > 0)
+          throw invalid(missing.map((fault) => ({ ...fault, path: `input.${fault.path}` })));
+        if (head !== null) refuseRun(head, def, await this.reader.openInterrupts(head));
 
-      const started = draft(
-        "start",
-        {
-          input: { ...input.fields, ...(input.messages.length === 0 ? {} : { messages: input.messages }) },
+        const started = draft(
+          "start",
+          {
+            input: { ...input.fields, ...(input.messages.length === 0 ? {} : { messages: input.messages }) },
+            resumes: false,
+          },
+          { content: "The run begins." },
+        );
+        return acceptRun(this.#deps, this.reader, ref, loaded, {
+          def,
+          runId,
+          change,
+          source: "input",
+          before: [],
+          events: [started, ...input.messages.map((message) => messageEvent(message))],
+          decide: [],
+          decision: null,
           resumes: false,
-        },
-        { content: "The run begins." },
-      );
-      return acceptRun(this.#deps, this.reader, ref, loaded, {
-        def,
-        runId,
-        change,
-        source: "input",
-        before: [],
-        events: [started, ...input.messages.map((message) => messageEvent(message))],
-        decide: [],
-        decision: null,
-        resumes: false,
-        config,
-        key: request.key,
-      });
-    });
+          config,
+          key: request.key,
+        });
+      },
+      () => repeatedStart(this.#deps, this.reader, request),
+    );
   }
 
   /** Answers interrupts, or continues a stopped or failed thread. */
