@@ -17,6 +17,7 @@ import { serviceRoutes } from "./routes/service.js";
 import { streamRoutes } from "./routes/stream.js";
 import { historyRoutes } from "./routes/history.js";
 import { threadRoutes } from "./routes/threads.js";
+import { registerShutdown } from "./shutdown.js";
 
 export interface HttpOptions {
   readonly corsOrigins: readonly string[];
@@ -42,6 +43,8 @@ export async function buildServer(
     bodyLimit: options.bodyLimit,
     // Open streams would keep a closing server alive for ever.
     forceCloseConnections: true,
+    // Until then every request has an answer of ours.
+    return503OnClosing: false,
     routerOptions: { maxParamLength: 100_000 },
     // A path that cannot be decoded reaches neither a route nor a hook, so the guard is asked here.
     frameworkErrors: (_error, request, reply) => {
@@ -57,6 +60,7 @@ export async function buildServer(
   app.setSerializerCompiler(() => JSON.stringify);
   registerJsonBody(app);
   registerProblems(app);
+  registerShutdown(app, runtime);
   registerGuard(app, options.corsOrigins);
 
   await app.register(cors, {

@@ -9,12 +9,14 @@ import { deferred } from "../lib/deferred.js";
 export class RunControl {
   readonly #cut = new AbortController();
   readonly #ended = deferred<RunResult | null>();
+  readonly #gone = new AbortController();
   #stop: StopRequest | null = null;
-  #lost = false;
   /** Paths of nodes that a stop gave up. */
   readonly abandoned: (readonly string[])[] = [];
   /** The database says that this process owns the run. */
   claimed = false;
+  /** When the database was last asked whether the run is this process's, and said so: milliseconds since 1970. */
+  ownedAt = Date.now();
   /** What made the run fail, where that was thrown in this process. */
   cause: unknown = undefined;
 
@@ -37,12 +39,23 @@ export class RunControl {
 
   /** Another process has the run, or nobody: nothing more may be written. */
   get lost(): boolean {
-    return this.#lost;
+    return this.#gone.signal.aborted;
+  }
+
+  /** Aborts with `lost`. */
+  get gone(): AbortSignal {
+    return this.#gone.signal;
   }
 
   /** The run's result; null when it goes on elsewhere. */
   get ended(): Promise<RunResult | null> {
     return this.#ended.promise;
+  }
+
+  /** The database, asked then, says that the run is this process's, and whether somebody stopped it. */
+  own(at: number, stop: StopRequest | null): void {
+    this.ownedAt = at;
+    if (stop !== null) this.requestStop(stop);
   }
 
   requestStop(stop: StopRequest): void {
@@ -52,7 +65,7 @@ export class RunControl {
   }
 
   lose(): void {
-    this.#lost = true;
+    this.#gone.abort();
     this.#cut.abort(new DOMException("The run went on in another process.", "AbortError"));
   }
 

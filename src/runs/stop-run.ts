@@ -15,37 +15,57 @@ export async function stopRun(
   ref: ThreadRef,
   of: { mode?: StopMode; reason?: string | undefined; by: string },
 ): Promise<StopReceipt> {
-  const { checkpointer, worker, options } = deps;
+  const { checkpointer } = deps;
   const stop: StopRequest = { mode: of.mode ?? "now", reason: of.reason ?? null, by: of.by, at: isoNow() };
   return untilSettled(async () => {
     const requested = await checkpointer.requestStop(ref, stop);
-    if (requested.was === "missing") throw noThread(ref);
-    if (requested.was === "running") {
-      const control = worker.registry.find(threadKey(ref), requested.runId);
-      control?.requestStop(stop);
-      const run = await reader.ended(ref, requested.runId, control, options.stopWaitMs);
-      const head = await checkpointer.thread(ref);
-      const status = run?.status === "stopped" ? "stopped" : "stopping";
-      const abandoned = control?.abandoned ?? [];
-      const last = run?.outcome ?? null;
-      return {
-        ...receipt(ref, head, requested.runId),
-        running: true,
-        status,
-        node: last?.currentNode ?? head?.currentNode ?? null,
-        step: last?.step ?? head?.step ?? 0,
-        abandoned,
-        seq: run?.lastSeq ?? head?.seq ?? 0,
-      };
+    switch (requested.was) {
+      case "missing":
+        throw noThread(ref);
+      case "running":
+        return stopRunning(deps, reader, ref, stop, requested);
+      case "queued": {
+        const head = await checkpointer.thread(ref);
+        const { dropped } = requested;
+        return { ...receipt(ref, head, head?.runId ?? null), running: false, status: "stopped", dropped };
+      }
+      case "interrupted": {
+        const loaded = await checkpointer.load(ref);
+        return loaded.head === null || !isInterrupted(loaded.head.status)
+          ? undefined
+          : cancel(deps, ref, loaded, stop);
+      }
+      default: {
+        const head = await checkpointer.thread(ref);
+        return { ...receipt(ref, head, head?.runId ?? null), running: false, reason: "not-running" };
+      }
     }
-    const loaded = await checkpointer.load(ref);
-    if (loaded.head === null) return undefined;
-    const { head } = loaded;
-    if (head.status === "running" || head.status === "queued") return undefined;
-    if (!isInterrupted(head.status))
-      return { ...receipt(ref, head, head.runId), running: false, reason: "not-running" };
-    return cancel(deps, ref, loaded, stop);
   });
+}
+
+/** Waits, for a while, until the run that was asked to stop has ended. */
+async function stopRunning(
+  { checkpointer, worker, options }: RunServiceDeps,
+  reader: RunReader,
+  ref: ThreadRef,
+  stop: StopRequest,
+  { runId, dropped }: { readonly runId: string; readonly dropped: readonly string[] },
+): Promise<StopReceipt> {
+  const control = worker.registry.find(threadKey(ref), runId);
+  control?.requestStop(stop);
+  const run = await reader.ended(ref, runId, control, options.stopWaitMs);
+  const head = await checkpointer.thread(ref);
+  const last = run?.outcome ?? null;
+  return {
+    ...receipt(ref, head, runId),
+    running: true,
+    status: run?.status === "stopped" ? "stopped" : "stopping",
+    node: last?.currentNode ?? head?.currentNode ?? null,
+    step: last?.step ?? head?.step ?? 0,
+    abandoned: control?.abandoned ?? [],
+    dropped,
+    seq: run?.lastSeq ?? head?.seq ?? 0,
+  };
 }
 
 /** Cancels what a paused thread waits for. */
@@ -69,18 +89,20 @@ async function cancel(
     resumedBy: null,
     at: stop.at,
   }));
-  const seq = await writeBetween(deps, loaded, {
+  const written = await writeBetween(deps, loaded, {
     drafts: cancelled.map(decisionEvent),
     head: { status: "stopped", interruptReason: null },
     decide,
+    drop: true,
   });
-  if (seq === undefined) return undefined;
+  if (written === undefined) return undefined;
   return {
     ...receipt(ref, head, head.runId),
     running: false,
     status: "stopped",
     cancelledInterrupts: open.map(({ id }) => id),
-    seq,
+    dropped: written.dropped,
+    seq: written.seq,
   };
 }
 

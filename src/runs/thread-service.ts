@@ -199,8 +199,8 @@ export class ThreadService {
         messages: placed,
         retext: await this.#retext(def, snapshot, loaded.interrupts),
       };
-      const seq = await writeBetween(this.#deps, loaded, between, def);
-      return seq === undefined ? undefined : this.state(ref);
+      const written = await writeBetween(this.#deps, loaded, between, def);
+      return written === undefined ? undefined : this.state(ref);
     });
   }
 

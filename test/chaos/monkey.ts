@@ -47,7 +47,8 @@ export class Monkey {
     const times = Math.max(2, Math.round(ms / 30_000));
     for (let i = 0; i < times; i++) {
       await sleep(ms / (times + 1));
-      await this.#postgres.restart(i % 2 === 0 ? "fast" : "immediate");
+      await this.#postgres.stop(i % 2 === 0 ? "fast" : "immediate");
+      await this.#postgres.start();
       this.did.databaseRestarts++;
     }
   }

@@ -62,7 +62,7 @@ describe("the keys of", () => {
   });
 
   it("a thread", () => {
-    type Inside = "tenant" | "epoch" | "limit" | "checkpointId" | "interruptReason";
+    type Inside = "tenant" | "epoch" | "limit" | "checkpointId" | "interruptReason" | "queued";
     expectTypeOf<keyof Wire<typeof models.threadModel>>().toEqualTypeOf<
       Keys<Omit<ThreadHead, Inside>> | "interrupts" | "links"
     >();

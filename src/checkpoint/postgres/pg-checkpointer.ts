@@ -3,23 +3,29 @@
  * database (migrations/0002): one round trip, and each of their statements sees what was committed before it.
  */
 import type { Message } from "../../engine/index.js";
+import type { Json } from "../../lib/json.js";
 import type {
   Checkpointer,
   Claim,
+  Enqueue,
+  Enqueued,
   Fork,
   Forked,
   LogEntry,
   Owned,
+  RequestKey,
   RunRecord,
   StopOutcome,
   StopRequest,
   TaskRecord,
   ThreadRef,
+  UsedKey,
   WorkerInfo,
   Write,
   Written,
 } from "../checkpointer.js";
 import type { Database } from "./database.js";
+import { GroupCommit } from "./group-commit.js";
 import { migrate } from "./migrate.js";
 import { PgDatabase, type PgOptions } from "./pg-database.js";
 import { PgliteDatabase, type PgliteOptions } from "./pglite-database.js";
@@ -35,7 +41,11 @@ import {
 } from "./rows.js";
 import * as lists from "./sql/lists.js";
 import { load, loadAt, thread, tombstoneSeq } from "./sql/load.js";
-import { fork, write } from "./sql/write.js";
+import { enqueue, fork, requestStop, writeAll, writeArgument } from "./sql/write.js";
+
+/** Milliseconds in which a database that works has answered. */
+const PING_MS = 1500;
+const MIN_BEAT_MS = 1000;
 
 /** A database server by its URL, an embedded database by its folder, or a database of one's own. */
 export type PgCheckpointerOptions =
@@ -44,6 +54,7 @@ export type PgCheckpointerOptions =
 /** The port on PostgreSQL, a server or the embedded one. Nothing of either is loaded before `open`. */
 export class PgCheckpointer implements Checkpointer {
   readonly #db: Database;
+  readonly #writes = new GroupCommit<Written>((args) => writeAll(this.#db, args));
   #opened: Promise<void> | null = null;
 
   /** A connection string, the data directory of an embedded database, or a database of one's own. Connects in `open`. */
@@ -83,7 +94,10 @@ export class PgCheckpointer implements Checkpointer {
   }
 
   async ping(): Promise<void> {
-    await this.#db.query("SELECT 1");
+    // Writes nothing, and fails where nothing can be written: on a standby that nobody has promoted, reading would work.
+    await this.#db.query("UPDATE holdpoint.worker SET lease_ms = lease_ms WHERE false", [], {
+      timeoutMs: PING_MS,
+    });
   }
 
   async load(ref: ThreadRef): ReturnType<Checkpointer["load"]> {
@@ -94,8 +108,9 @@ export class PgCheckpointer implements Checkpointer {
     return loadAt(this.#db, ref, checkpoint);
   }
 
-  write(given: Write): Promise<Written> {
-    return write(this.#db, given);
+  async write(given: Write): Promise<Written> {
+    const { tenant, threadId } = given.ref;
+    return this.#writes.write({ key: JSON.stringify([tenant, threadId]), argument: writeArgument(given) });
   }
 
   fork(given: Fork): Promise<Forked> {
@@ -118,18 +133,40 @@ export class PgCheckpointer implements Checkpointer {
     return row?.ok === true;
   }
 
-  async requestStop(ref: ThreadRef, stop: StopRequest): Promise<StopOutcome> {
-    const [row] = await this.#db.query<{ was: StopOutcome["was"]; run: string; run_epoch: number }>(
-      "SELECT * FROM holdpoint.request_stop_v1($1, $2, $3, $4)",
-      [ref.tenant, ref.threadId, stop.mode, JSON.stringify(stop)],
+  enqueue(given: Enqueue): Promise<Enqueued> {
+    return enqueue(this.#db, given);
+  }
+
+  async usedKey(tenant: string, key: string): Promise<UsedKey | null> {
+    const [row] = await this.#db.query<{
+      body: string;
+      thread_id: string;
+      run_id: string | null;
+      answer: string | null;
+    }>(
+      "SELECT body, thread_id, run_id, answer FROM holdpoint.request_key WHERE tenant = $1 AND key = $2 AND expires_at > clock_timestamp()",
+      [tenant, key],
     );
-    if (row?.was === "running") return { was: "running", runId: row.run, epoch: row.run_epoch };
-    return { was: row?.was === "not-running" ? "not-running" : "missing" };
+    if (row === undefined) return null;
+    const answer = row.answer === null ? null : (JSON.parse(row.answer) as Json);
+    return { body: row.body, threadId: row.thread_id, runId: row.run_id, answer };
+  }
+
+  async answerKey(tenant: string, key: string, answer: Json): Promise<void> {
+    await this.#db.query("UPDATE holdpoint.request_key SET answer = $3 WHERE tenant = $1 AND key = $2", [
+      tenant,
+      key,
+      JSON.stringify(answer),
+    ]);
+  }
+
+  requestStop(ref: ThreadRef, stop: StopRequest, key?: RequestKey): Promise<StopOutcome> {
+    return requestStop(this.#db, ref, stop, key);
   }
 
   async remove(ref: ThreadRef): Promise<"removed" | "busy" | "missing"> {
     const [row] = await this.#db.query<{ outcome: "removed" | "busy" | "missing" }>(
-      "SELECT holdpoint.remove_v1($1, $2) AS outcome",
+      "SELECT holdpoint.remove_v2($1, $2) AS outcome",
       [ref.tenant, ref.threadId],
     );
     return row?.outcome ?? "missing";
@@ -142,7 +179,11 @@ export class PgCheckpointer implements Checkpointer {
       run_id: string;
       epoch: number;
       stop: string | null;
-    }>("SELECT * FROM holdpoint.beat_v1($1, $2)", [worker.id, worker.leaseMs]);
+    }>("SELECT * FROM holdpoint.beat_v1($1, $2)", [worker.id, worker.leaseMs], {
+      urgent: true,
+      // Time for another one within the lease, on another connection.
+      timeoutMs: Math.max(MIN_BEAT_MS, worker.leaseMs / 3),
+    });
     return rows.map((row) => ({
       ref: { tenant: row.tenant, threadId: row.thread_id },
       runId: row.run_id,
@@ -151,7 +192,12 @@ export class PgCheckpointer implements Checkpointer {
     }));
   }
 
-  async claim(worker: WorkerInfo, graphs: readonly string[], limit: number): Promise<readonly Claim[]> {
+  async claim(
+    worker: WorkerInfo,
+    graphs: readonly string[],
+    limit: number,
+    others = true,
+  ): Promise<readonly Claim[]> {
     const rows = await this.#db.query<{
       tenant: string;
       thread_id: string;
@@ -159,7 +205,7 @@ export class PgCheckpointer implements Checkpointer {
       graph: string;
       epoch: number;
       crashed: boolean;
-    }>("SELECT * FROM holdpoint.claim_v1($1, $2, $3)", [worker.id, graphs, limit]);
+    }>("SELECT * FROM holdpoint.claim_v2($1, $2, $3, $4)", [worker.id, graphs, limit, others]);
     return rows.map((row) => ({
       ref: { tenant: row.tenant, threadId: row.thread_id },
       runId: row.run_id,
@@ -167,6 +213,10 @@ export class PgCheckpointer implements Checkpointer {
       epoch: row.epoch,
       crashed: row.crashed,
     }));
+  }
+
+  async retire(workerId: string): Promise<void> {
+    await this.#db.query("UPDATE holdpoint.worker SET beat_at = '-infinity' WHERE id = $1", [workerId]);
   }
 
   async release(ref: ThreadRef, epoch: number, { inFlight }: { inFlight: boolean }): Promise<boolean> {

@@ -9,7 +9,7 @@ import type {
   ThreadStatus,
   Values,
 } from "../../engine/index.js";
-import type { JsonObject } from "../../lib/json.js";
+import type { Json, JsonObject } from "../../lib/json.js";
 import type { CheckpointRecord, RunRecord, StopRequest, StoredEvent, ThreadHead } from "../checkpointer.js";
 
 export interface ThreadRow {
@@ -31,6 +31,7 @@ export interface ThreadRow {
   since_bytes: number;
   values_size: number;
   snapshot_seq: number;
+  queued: number;
   created_at: Date;
   updated_at: Date;
 }
@@ -50,6 +51,7 @@ export interface RunRow {
   lost_count: number;
   outcome: string | null;
   stop: string | null;
+  request: string | null;
   created_at: Date;
   started_at: Date | null;
   ended_at: Date | null;
@@ -131,6 +133,7 @@ export function threadOf(row: ThreadRow): ThreadHead {
     currentNode: readOr<string>(row.current_node),
     nextNodes: read<string[]>(row.next_nodes),
     interruptReason: readOr<string>(row.interrupt_reason),
+    queued: row.queued,
     createdAt: time(row.created_at),
     updatedAt: time(row.updated_at),
   };
@@ -152,6 +155,7 @@ export function runOf(row: RunRow): RunRecord {
     lostCount: row.lost_count,
     outcome: readOr<Outcome>(row.outcome),
     stop: readOr<StopRequest>(row.stop),
+    request: readOr<Json>(row.request),
     createdAt: time(row.created_at),
     startedAt: timeOr(row.started_at),
     endedAt: timeOr(row.ended_at),

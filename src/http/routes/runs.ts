@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { RunHandle, Waiting } from "../../runs/index.js";
+import { preferHeaders, preferredWait } from "../prefer.js";
 import {
   ANONYMOUS,
   notSupported,
@@ -30,6 +31,7 @@ const result = {
   description: "The run's result",
   content: { "application/json": { schema: runResultModel } },
 };
+const accepted = { ...result, description: "The run as it stands: accepted, and not awaited" };
 export const eventStream = {
   description: "The events, one a frame",
   content: { "text/event-stream": { schema: eventModel } },
@@ -59,11 +61,15 @@ function runRoute(app: App, { runtime }: RouteContext): void {
         tags: ["runs"],
         params: threadParams,
         body: runBody,
-        response: { 200: result, ...problems(400, 404, 409, 413, 422, 503) },
+        headers: preferHeaders,
+        response: { 200: result, 202: accepted, ...problems(400, 404, 409, 413, 422, 503) },
       },
     },
-    async (request) =>
-      wireResult(await (await runtime.runs.start(startRequest(request.params.id, request.body))).outcome()),
+    async (request, reply) => {
+      const waitMs = preferredWait(request.headers.prefer);
+      const handle = await runtime.runs.start(startRequest(request.params.id, request.body));
+      return replyWithResult(reply, handle, waitMs);
+    },
   );
 }
 
@@ -97,12 +103,14 @@ function resumeRoute(app: App, { runtime, sse }: RouteContext): void {
         tags: ["decisions"],
         params: threadParams,
         body: resumeBody,
-        response: { 200: resultOrStream, 202: result, ...problems(400, 404, 409, 413, 422, 503) },
+        headers: preferHeaders,
+        response: { 200: resultOrStream, 202: accepted, ...problems(400, 404, 409, 413, 422, 503) },
       },
     },
     async (request, reply) => {
+      const waitMs = preferredWait(request.headers.prefer);
       const resumed = await runtime.runs.resume(resumeRequest(request.params.id, request.body));
-      return replyToResume(request, reply, sse, resumed);
+      return replyToResume(request, reply, { sse, waitMs }, resumed);
     },
   );
 }
@@ -118,15 +126,17 @@ function decisionRoute(app: App, { runtime, sse }: RouteContext): void {
         tags: ["decisions"],
         params: interruptParams,
         body: decisionBody,
-        response: { 200: resultOrStream, 202: result, ...problems(400, 404, 409, 413, 422, 503) },
+        headers: preferHeaders,
+        response: { 200: resultOrStream, 202: accepted, ...problems(400, 404, 409, 413, 422, 503) },
       },
     },
     async (request, reply) => {
+      const waitMs = preferredWait(request.headers.prefer);
       const interrupt = await runtime.threads.interrupt(TENANT, request.params.id);
       const resumed = await runtime.runs.resume(
         resumeRequest(interrupt.threadId, { ...request.body, interrupt_id: interrupt.id }),
       );
-      return replyToResume(request, reply, sse, resumed);
+      return replyToResume(request, reply, { sse, waitMs }, resumed);
     },
   );
 }
@@ -164,6 +174,22 @@ function stopRoute(app: App, { runtime }: RouteContext): void {
   );
 }
 
+/** The run's result; or, where the caller prefers not to wait so long, the run as it stands and where to ask for it. */
+async function replyWithResult(
+  reply: FastifyReply,
+  handle: RunHandle,
+  waitMs: number | null,
+): Promise<ReturnType<typeof wireResult>> {
+  if (waitMs === null) return wireResult(await handle.outcome());
+  const result = waitMs === 0 ? null : await handle.outcomeWithin(waitMs);
+  if (result !== null) return wireResult(result);
+  void reply
+    .code(202)
+    .header("Location", `/threads/${handle.threadId}/runs/${handle.runId}`)
+    .header("Preference-Applied", waitMs === 0 ? "respond-async" : `wait=${waitMs / 1000}`);
+  return wireResult(await handle.current());
+}
+
 function streamRun(reply: FastifyReply, sse: SseOptions, handle: RunHandle): Promise<void> {
   const contentLocation = `/threads/${handle.threadId}/runs/${handle.runId}`;
   return respondWithEvents(reply, { events: handle.events, contentLocation }, sse);
@@ -173,7 +199,7 @@ function streamRun(reply: FastifyReply, sse: SseOptions, handle: RunHandle): Pro
 async function replyToResume(
   request: FastifyRequest,
   reply: FastifyReply,
-  sse: SseOptions,
+  { sse, waitMs }: { readonly sse: SseOptions; readonly waitMs: number | null },
   resumed: RunHandle | Waiting,
 ): Promise<ReturnType<typeof wireResult> | undefined> {
   if (resumed.kind === "waiting") {
@@ -181,13 +207,12 @@ async function replyToResume(
     return wireResult(resumed.result);
   }
   if (!(request.headers.accept ?? "").includes("text/event-stream"))
-    return wireResult(await resumed.outcome());
+    return replyWithResult(reply, resumed, waitMs);
   await streamRun(reply, sse, resumed);
   return undefined;
 }
 
 function startRequest(threadId: string, body: RunBody) {
-  if (body.on_busy !== "reject") throw notSupported("on_busy", `"${body.on_busy}"`);
   if (body.on_disconnect !== "continue") throw notSupported("on_disconnect", `"${body.on_disconnect}"`);
   const { messages, context_summary: contextSummary, ...fields } = body.input ?? {};
   return {
@@ -195,6 +220,8 @@ function startRequest(threadId: string, body: RunBody) {
     graph: body.graph,
     input: { messages: messages as MessagesBody, fields: withSummary(fields, contextSummary) },
     config: runConfig(body.config),
+    onBusy: body.on_busy,
+    by: ANONYMOUS,
   };
 }
 

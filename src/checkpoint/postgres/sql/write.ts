@@ -1,26 +1,44 @@
 import { taskIds, type Interrupt, type Position } from "../../../engine/index.js";
 import type {
   CheckpointWrite,
+  Enqueue,
+  Enqueued,
   Fork,
   Forked,
+  RequestKey,
   RunStart,
+  StopOutcome,
   StopRequest,
+  ThreadRef,
   Write,
   Written,
 } from "../../checkpointer.js";
 import type { Database } from "../database.js";
 import type { InterruptBody } from "../rows.js";
 
-/** One atomic change of a thread, in one round trip. What users wrote goes as JSON text inside the JSON. */
-export async function write(database: Database, given: Write): Promise<Written> {
-  const [row] = await database.query<{ answer: Answer | string }>("SELECT holdpoint.write_v1($1) AS answer", [
-    JSON.stringify(writeJson(given)),
-  ]);
-  const answer = (typeof row?.answer === "string" ? JSON.parse(row.answer) : row?.answer) as Answer;
-  if (answer.outcome === "stopping")
-    return { outcome: "stopping", stop: JSON.parse(answer.stop) as StopRequest };
-  return answer;
+/** The function of the database behind every write of a thread. */
+const WRITE = "holdpoint.write_v2";
+
+/** Atomic changes of threads as `writeArgument` gives them, in one round trip and one transaction; answers in the same order. */
+export async function writeAll(database: Database, args: readonly string[]): Promise<readonly Written[]> {
+  // The rows of a function come in order, and so the locks are taken: no ORDER BY, which might sort after the calls.
+  const rows =
+    args.length === 1
+      ? await database.query<{ answer: Answer | string }>(`SELECT ${WRITE}($1) AS answer`, args)
+      : await database.query<{ answer: Answer | string }>(
+          `SELECT ${WRITE}(w) AS answer FROM jsonb_array_elements($1::jsonb) w`,
+          [`[${args.join(",")}]`],
+        );
+  if (rows.length !== args.length) throw new Error(`${rows.length} answers to ${args.length} writes`);
+  return rows.map(({ answer }) =>
+    writtenOf(typeof answer === "string" ? (JSON.parse(answer) as Answer) : answer),
+  );
 }
+
+const writtenOf = (answer: Answer): Written =>
+  answer.outcome === "stopping"
+    ? { outcome: "stopping", stop: JSON.parse(answer.stop) as StopRequest }
+    : answer;
 
 type Answer = Exclude<Written, { outcome: "stopping" }> | { outcome: "stopping"; stop: string };
 
@@ -28,10 +46,10 @@ const text = (value: unknown): string => JSON.stringify(value);
 const textOr = (value: unknown): string | null =>
   value === null || value === undefined ? null : JSON.stringify(value);
 
-/** The argument of `holdpoint.write_v1`. */
-function writeJson(given: Write): Record<string, unknown> {
+/** One write as the function takes it. What users wrote goes as JSON text inside the JSON. */
+export function writeArgument(given: Write): string {
   const { ref, guard, head, checkpoint, start, end, position, create } = given;
-  return {
+  return JSON.stringify({
     tenant: ref.tenant,
     thread: ref.threadId,
     run: given.runId,
@@ -62,7 +80,32 @@ function writeJson(given: Write): Record<string, unknown> {
     ...(checkpoint === undefined ? {} : { checkpoint: checkpointJson(checkpoint) }),
     ...(start === undefined ? {} : { start: startJson(start) }),
     ...(end === undefined ? {} : { end: { status: end.status, outcome: text(end) } }),
+    ...(given.drop === true ? { drop: true } : {}),
+    ...(given.key === undefined ? {} : { key: keyJson(given.key) }),
+  });
+}
+
+/** Makes a run wait, in one round trip. */
+export async function enqueue(database: Database, given: Enqueue): Promise<Enqueued> {
+  const { ref, runId, graph, at, free, stop, key } = given;
+  const argument = {
+    tenant: ref.tenant,
+    thread: ref.threadId,
+    run_id: runId,
+    graph,
+    at,
+    free,
+    recursion_limit: given.recursionLimit,
+    metadata: text(given.metadata),
+    request: text(given.request),
+    ...(stop === null ? {} : { stop: text(stop) }),
+    ...(key === undefined ? {} : { key: keyJson(key) }),
   };
+  const [row] = await database.query<{ answer: Enqueued | string }>(
+    "SELECT holdpoint.enqueue_v1($1) AS answer",
+    [JSON.stringify(argument)],
+  );
+  return (typeof row?.answer === "string" ? JSON.parse(row.answer) : row?.answer) as Enqueued;
 }
 
 /** A thread made of a checkpoint of another, in one round trip. */
@@ -84,6 +127,45 @@ export async function fork(database: Database, given: Fork): Promise<Forked> {
   ]);
   return row?.outcome ?? "missing";
 }
+
+/** Asks the thread's run to stop, and takes its queue with it. */
+export async function requestStop(
+  database: Database,
+  ref: ThreadRef,
+  stop: StopRequest,
+  key?: RequestKey,
+): Promise<StopOutcome> {
+  const [row] = await database.query<{ answer: StopAnswer | string }>(
+    "SELECT holdpoint.request_stop_v2($1, $2, $3, $4, $5, $6) AS answer",
+    [ref.tenant, ref.threadId, stop.mode, text(stop), stop.at, key === undefined ? null : text(keyJson(key))],
+  );
+  // An id that no text can be is no thread's.
+  if (row === undefined) return { was: "missing" };
+  const answer = (typeof row.answer === "string" ? JSON.parse(row.answer) : row.answer) as StopAnswer;
+  const { was, run, epoch, dropped } = answer;
+  switch (was) {
+    case "running":
+      return { was, runId: run, epoch, dropped };
+    case "queued":
+      return { was, dropped };
+    default:
+      return { was };
+  }
+}
+
+interface StopAnswer {
+  readonly was: StopOutcome["was"];
+  readonly run: string;
+  readonly epoch: number;
+  readonly dropped: readonly string[];
+}
+
+/** As the functions of the database take it. */
+const keyJson = ({ key, body, expiresAt }: RequestKey): Record<string, string> => ({
+  key,
+  body,
+  expires_at: expiresAt,
+});
 
 const tasksJson = (position: Position): string[] => taskIds(position).map((id) => text(id));
 
