@@ -113,6 +113,11 @@ BEGIN
         DELETE FROM holdpoint.thread WHERE tenant = v_tenant AND thread_id = v_thread;
         RETURN '{"outcome":"moved"}';
       END IF;
+      -- A deleted thread is not made again by a request that was accepted on it.
+      IF holdpoint.key_used_v1(v_tenant, w->'key') THEN
+        DELETE FROM holdpoint.thread WHERE tenant = v_tenant AND thread_id = v_thread;
+        RETURN '{"outcome":"repeated"}';
+      END IF;
       UPDATE holdpoint.thread SET epoch = coalesce(v_epoch, 0) WHERE tenant = v_tenant AND thread_id = v_thread;
     END IF;
   END IF;
@@ -258,6 +263,10 @@ BEGIN
       VALUES (v_tenant, v_thread, q->>'graph', 'idle', '{}', 0, 0, 0, '{"tasks":[],"holds":{"before":[],"after":[]}}', v_at, v_at)
       ON CONFLICT DO NOTHING;
     IF NOT FOUND THEN RETURN '{"outcome":"moved"}'; END IF;
+    IF holdpoint.key_used_v1(v_tenant, q->'key') THEN
+      DELETE FROM holdpoint.thread WHERE tenant = v_tenant AND thread_id = v_thread;
+      RETURN '{"outcome":"repeated"}';
+    END IF;
     -- After the insert: a deletion that it waited for has left its numbers by now.
     UPDATE holdpoint.thread k SET seq = b.seq, seq_limit = b.seq, epoch = b.epoch
       FROM holdpoint.tombstone b

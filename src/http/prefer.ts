@@ -2,15 +2,15 @@
 import { z } from "zod";
 import { invalid } from "../errors.js";
 
-/** Names come in lower case, and others beside it. */
-export const preferHeaders = z.looseObject({
+/** The header, as a route's description has it; `preferredWait` reads it. */
+export const preferHeader = {
   prefer: z
     .string()
     .optional()
     .describe(
       "`respond-async`: answer 202 as soon as the run is durable; `wait=20`: wait at most so many seconds for its end",
     ),
-});
+};
 
 /** The longest timer that Node keeps, in seconds. */
 const MOST_SECONDS = 2_147_483;

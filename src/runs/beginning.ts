@@ -2,6 +2,7 @@
 import type {
   CheckpointWrite,
   Loaded,
+  RequestKey,
   RunRecord,
   SinceValues,
   ThreadRef,
@@ -37,6 +38,8 @@ export interface Beginning {
   readonly decision: Answer | null;
   readonly resumes: boolean;
   readonly config: CheckedConfig;
+  /** Of the request that begins it. */
+  readonly key?: RequestKey | undefined;
 }
 
 /** What begins a run, once it is written. */
@@ -82,6 +85,7 @@ export function beginning(
       open: [],
       decide: of.decide,
       retext: [],
+      ...(of.key === undefined ? {} : { key: of.key }),
     },
     job: (epoch) => ({
       ref,

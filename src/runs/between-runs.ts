@@ -38,6 +38,7 @@ export interface Between {
   readonly decide?: Write["decide"];
   readonly retext?: Write["retext"];
   readonly drop?: Write["drop"];
+  readonly key?: Write["key"] | undefined;
 }
 
 /** A write between runs that starts none: the new seq, and the queued runs that it dropped; undefined when the thread moved. */
@@ -68,6 +69,7 @@ export async function writeBetween(
     decide: of.decide ?? [],
     retext: of.retext ?? [],
     ...(of.drop === undefined ? {} : { drop: of.drop }),
+    ...(of.key === undefined ? {} : { key: of.key }),
   });
   if (written.outcome !== "committed") return undefined;
   live.publish({ key: threadKey(ref), graph }, events, seq);

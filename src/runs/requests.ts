@@ -1,5 +1,5 @@
 /** What the run manager is asked, and what it answers. */
-import type { Checkpointer, ThreadRef } from "../checkpoint/checkpointer.js";
+import type { Checkpointer, RequestKey, StopMode, ThreadRef } from "../checkpoint/checkpointer.js";
 import type { AnswerRequest, GraphDefinition, RunEvent, RunResult } from "../engine/index.js";
 import type { Live } from "../events/index.js";
 import type { GraphRegistry } from "./graph-registry.js";
@@ -17,6 +17,8 @@ export interface StartRequest {
   readonly onBusy?: OnBusy | undefined;
   /** Who asks, for the record of a stop. Default `anonymous`. */
   readonly by?: string | undefined;
+  /** Sent again with the same key, it begins nothing anew. */
+  readonly key?: RequestKey | undefined;
 }
 
 export type OnBusy = "reject" | "enqueue" | "stop";
@@ -32,6 +34,14 @@ export interface ResumeRequest extends AnswerRequest {
   /** The thread's seq that the caller looked at before it said "go on". */
   readonly seen?: number | undefined;
   readonly by: string;
+  readonly key?: RequestKey | undefined;
+}
+
+export interface StopOf {
+  readonly mode?: StopMode;
+  readonly reason?: string | undefined;
+  readonly by: string;
+  readonly key?: RequestKey | undefined;
 }
 
 /** What a stop did. */
@@ -72,6 +82,13 @@ export interface RunHandle {
 export interface Waiting {
   readonly kind: "waiting";
   readonly result: RunResult;
+}
+
+/** The same as it is kept: nothing of it outlives the thread. */
+export interface WaitingThen {
+  readonly runId: string;
+  readonly interrupts: readonly string[];
+  readonly seq: number;
 }
 
 export interface RunServiceDeps {

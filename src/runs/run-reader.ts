@@ -11,11 +11,11 @@ import {
   type RunResult,
 } from "../engine/index.js";
 import { tail, type Live } from "../events/index.js";
-import { readEvents, resultOf } from "./hydrate.js";
+import { asOpened, readEvents, resultOf } from "./hydrate.js";
 import { patiently } from "./patiently.js";
 import type { RuntimeOptions } from "./runtime-options.js";
 import { noThread } from "./refusals.js";
-import type { RunHandle, Waiting } from "./requests.js";
+import type { RunHandle, Waiting, WaitingThen } from "./requests.js";
 import type { RunControl } from "./run-control.js";
 import type { RunWorker } from "./run-worker.js";
 import { unlogged } from "./run-stream.js";
@@ -166,6 +166,30 @@ export class RunReader {
     }
   }
 
+  /** A run that was accepted before, from its first event on. Throws `not_found` where it is gone with its thread. */
+  async again(ref: ThreadRef, runId: string | null): Promise<RunHandle> {
+    const { checkpointer, worker } = this.#deps;
+    const run = runId === null ? null : await checkpointer.run(ref, runId);
+    const head = run === null ? null : await checkpointer.thread(ref);
+    if (run === null || head === null)
+      throw notFound("the run of this request is gone: its thread was deleted");
+    return this.handle(
+      ref,
+      run.runId,
+      await this.#before(ref, head, run),
+      worker.registry.find(threadKey(ref), run.runId),
+    );
+  }
+
+  /** The number below all events of a run; those of the answers that began it were committed with its start. */
+  async #before(ref: ThreadRef, head: ThreadHead, run: RunRecord): Promise<number> {
+    // One that waits has no events yet, only a place.
+    if (run.firstSeq > head.limit) return head.seq;
+    const [entry] = await this.#deps.checkpointer.log(ref, run.firstSeq - 1, 1);
+    const first = entry?.runId === run.runId ? entry.events[0]?.seq : undefined;
+    return Math.min(first ?? run.firstSeq, run.firstSeq) - 1;
+  }
+
   handle(ref: ThreadRef, runId: string, after: number, control?: RunControl): RunHandle {
     return {
       kind: "run",
@@ -204,6 +228,17 @@ export class RunReader {
         seq: head?.seq ?? result.seq,
       },
     };
+  }
+
+  /** What `waiting` gave then. */
+  async waitedFor(ref: ThreadRef, { runId, interrupts, seq }: WaitingThen): Promise<Waiting> {
+    const { checkpointer } = this.#deps;
+    const run = await checkpointer.run(ref, runId);
+    if (run === null) throw noThread(ref);
+    const result = await resultOf(checkpointer, ref, run);
+    const asked = await Promise.all(interrupts.map((id) => checkpointer.interrupt(ref.tenant, id)));
+    const open = asked.flatMap((interrupt) => (interrupt === null ? [] : [asOpened(interrupt)]));
+    return { kind: "waiting", result: { ...result, interrupts: open, seq } };
   }
 
   /** What a thread waits for, in the order it was asked. */

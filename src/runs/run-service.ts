@@ -1,11 +1,12 @@
 /** Starts, resumes and stops runs: the one way in, for the library and for HTTP. */
-import type { StopMode, StopRequest, ThreadRef } from "../checkpoint/checkpointer.js";
+import type { StopRequest, ThreadRef } from "../checkpoint/checkpointer.js";
 import { invalid } from "../errors.js";
 import { isActive, type GraphDefinition, type RunInput } from "../engine/index.js";
 import { acceptRun, asRequest } from "./accept-run.js";
 import { isoNow, newId } from "./ids.js";
 import { queuedRequest } from "./queued-request.js";
 import { freshRun } from "./queued-run.js";
+import { repeatedStart } from "./repeated-request.js";
 import { refuseRun, refuseWhenDraining } from "./refusals.js";
 import { checkConfig, checkInput, type CheckedConfig } from "./request-input.js";
 import type {
@@ -13,6 +14,7 @@ import type {
   RunHandle,
   RunServiceDeps,
   StartRequest,
+  StopOf,
   StopReceipt,
   Waiting,
 } from "./requests.js";
@@ -43,6 +45,8 @@ export class RunService {
     return untilSettled(async () => {
       refuseWhenDraining(this.#deps.worker);
       const loaded = await this.#deps.checkpointer.load(ref);
+      const repeated = await repeatedStart(this.#deps, this.reader, request);
+      if (repeated !== null) return repeated;
       const { head } = loaded;
       const def = this.#deps.graphs.choose(request.graph, head?.graph ?? null);
       const context = loaded.head === null ? [] : loaded.snapshot.messages;
@@ -58,13 +62,13 @@ export class RunService {
         if (isActive(head.status)) return this.#enqueue(request, def, { runId, input, config });
       }
       if (!this.#deps.worker.hasRoom) return this.#enqueue(request, def, { runId, input, config });
-      return acceptRun(this.#deps, this.reader, ref, loaded, fresh);
+      return acceptRun(this.#deps, this.reader, ref, loaded, { ...fresh, key: request.key });
     });
   }
 
   /** Makes a run wait for its thread, or for a process that has room; undefined when the thread moved meanwhile. */
   async #enqueue(
-    { ref, onBusy = "reject", by = "anonymous" }: StartRequest,
+    { ref, onBusy = "reject", by = "anonymous", key }: StartRequest,
     def: GraphDefinition,
     of: { runId: string; input: RunInput; config: CheckedConfig },
   ): Promise<RunHandle | undefined> {
@@ -83,6 +87,7 @@ export class RunService {
       at,
       free: onBusy === "reject",
       stop,
+      ...(key === undefined ? {} : { key }),
     });
     if (queued.outcome !== "queued") return undefined;
     if (stop !== null && queued.stopped !== null)
@@ -97,10 +102,7 @@ export class RunService {
   }
 
   /** Ends the current run, or cancels what the thread waits for. */
-  stop(
-    ref: ThreadRef,
-    of: { mode?: StopMode; reason?: string | undefined; by: string },
-  ): Promise<StopReceipt> {
+  stop(ref: ThreadRef, of: StopOf): Promise<StopReceipt> {
     return stopRun(this.#deps, this.reader, ref, of);
   }
 }

@@ -34,10 +34,12 @@ import {
   interruptOf,
   messageOf,
   runOf,
+  usedKeyOf,
   type InterruptRow,
   type LogRow,
   type MessageRow,
   type RunRow,
+  type UsedKeyRow,
 } from "./rows.js";
 import * as lists from "./sql/lists.js";
 import { load, loadAt, thread, tombstoneSeq } from "./sql/load.js";
@@ -138,18 +140,11 @@ export class PgCheckpointer implements Checkpointer {
   }
 
   async usedKey(tenant: string, key: string): Promise<UsedKey | null> {
-    const [row] = await this.#db.query<{
-      body: string;
-      thread_id: string;
-      run_id: string | null;
-      answer: string | null;
-    }>(
-      "SELECT body, thread_id, run_id, answer FROM holdpoint.request_key WHERE tenant = $1 AND key = $2 AND expires_at > clock_timestamp()",
+    const [row] = await this.#db.query<UsedKeyRow>(
+      "SELECT body, thread_id, run_id, answer, expires_at FROM holdpoint.request_key WHERE tenant = $1 AND key = $2 AND expires_at > clock_timestamp()",
       [tenant, key],
     );
-    if (row === undefined) return null;
-    const answer = row.answer === null ? null : (JSON.parse(row.answer) as Json);
-    return { body: row.body, threadId: row.thread_id, runId: row.run_id, answer };
+    return row === undefined ? null : usedKeyOf(row);
   }
 
   async answerKey(tenant: string, key: string, answer: Json): Promise<void> {

@@ -1,6 +1,8 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
+import { z } from "zod";
 import type { RunHandle, Waiting } from "../../runs/index.js";
-import { preferHeaders, preferredWait } from "../prefer.js";
+import { preferHeader, preferredWait } from "../prefer.js";
+import { keyHeader, takeKey } from "../idempotency-key.js";
 import {
   ANONYMOUS,
   notSupported,
@@ -41,6 +43,9 @@ const resultOrStream = {
   content: { ...result.content, ...eventStream.content },
 };
 
+const headers = z.looseObject({ ...keyHeader, ...preferHeader });
+const keyOnly = z.looseObject(keyHeader);
+
 /** Start, resume, decide, stop. */
 export function runRoutes(app: App, context: RouteContext): void {
   runRoute(app, context);
@@ -55,19 +60,21 @@ function runRoute(app: App, { runtime }: RouteContext): void {
     "/threads/:id/run",
     {
       config: { permission: "run" },
+      preValidation: takeKey,
       schema: {
         operationId: "startRun",
         summary: "Start a run and wait for it",
         tags: ["runs"],
         params: threadParams,
+        headers,
         body: runBody,
-        headers: preferHeaders,
         response: { 200: result, 202: accepted, ...problems(400, 404, 409, 413, 422, 503) },
       },
     },
     async (request, reply) => {
+      const { params, body, requestKey: key } = request;
       const waitMs = preferredWait(request.headers.prefer);
-      const handle = await runtime.runs.start(startRequest(request.params.id, request.body));
+      const handle = await runtime.runs.start({ ...startRequest(params.id, body), key });
       return replyWithResult(reply, handle, waitMs);
     },
   );
@@ -78,17 +85,21 @@ function streamRoute(app: App, { runtime, sse }: RouteContext): void {
     "/threads/:id/stream",
     {
       config: { permission: "run" },
+      preValidation: takeKey,
       schema: {
         operationId: "streamRun",
         summary: "Start a run and stream it",
         tags: ["runs"],
         params: threadParams,
+        headers: keyOnly,
         body: runBody,
         response: { 200: eventStream, ...problems(400, 404, 409, 413, 422, 503) },
       },
     },
-    async (request, reply) =>
-      streamRun(reply, sse, await runtime.runs.start(startRequest(request.params.id, request.body))),
+    async (request, reply) => {
+      const { params, body, requestKey: key } = request;
+      return streamRun(reply, sse, await runtime.runs.start({ ...startRequest(params.id, body), key }));
+    },
   );
 }
 
@@ -97,19 +108,21 @@ function resumeRoute(app: App, { runtime, sse }: RouteContext): void {
     "/threads/:id/resume",
     {
       config: { permission: "decide" },
+      preValidation: takeKey,
       schema: {
         operationId: "resumeThread",
         summary: "Answer interrupts, or continue a stopped or failed thread",
         tags: ["decisions"],
         params: threadParams,
+        headers,
         body: resumeBody,
-        headers: preferHeaders,
         response: { 200: resultOrStream, 202: accepted, ...problems(400, 404, 409, 413, 422, 503) },
       },
     },
     async (request, reply) => {
+      const { params, body, requestKey: key } = request;
       const waitMs = preferredWait(request.headers.prefer);
-      const resumed = await runtime.runs.resume(resumeRequest(request.params.id, request.body));
+      const resumed = await runtime.runs.resume({ ...resumeRequest(params.id, body), key });
       return replyToResume(request, reply, { sse, waitMs }, resumed);
     },
   );
@@ -120,22 +133,25 @@ function decisionRoute(app: App, { runtime, sse }: RouteContext): void {
     "/interrupts/:id/decision",
     {
       config: { permission: "decide" },
+      preValidation: takeKey,
       schema: {
         operationId: "decideInterrupt",
         summary: "Answer one interrupt by its id",
         tags: ["decisions"],
         params: interruptParams,
+        headers,
         body: decisionBody,
-        headers: preferHeaders,
         response: { 200: resultOrStream, 202: accepted, ...problems(400, 404, 409, 413, 422, 503) },
       },
     },
     async (request, reply) => {
+      const { params, body, requestKey: key } = request;
       const waitMs = preferredWait(request.headers.prefer);
-      const interrupt = await runtime.threads.interrupt(TENANT, request.params.id);
-      const resumed = await runtime.runs.resume(
-        resumeRequest(interrupt.threadId, { ...request.body, interrupt_id: interrupt.id }),
-      );
+      const { id, threadId } = await runtime.threads.interrupt(TENANT, params.id);
+      const resumed = await runtime.runs.resume({
+        ...resumeRequest(threadId, { ...body, interrupt_id: id }),
+        key,
+      });
       return replyToResume(request, reply, { sse, waitMs }, resumed);
     },
   );
@@ -146,11 +162,13 @@ function stopRoute(app: App, { runtime }: RouteContext): void {
     "/threads/:id/stop",
     {
       config: { permission: "control" },
+      preValidation: takeKey,
       schema: {
         operationId: "stopThread",
         summary: "End the current run",
         tags: ["runs"],
         params: threadParams,
+        headers: keyOnly,
         body: stopBody,
         response: {
           200: {
@@ -167,6 +185,7 @@ function stopRoute(app: App, { runtime }: RouteContext): void {
         await runtime.runs.stop(threadRef(request.params.id), {
           mode,
           by: ANONYMOUS,
+          key: request.requestKey,
           ...(reason === undefined ? {} : { reason }),
         }),
       );
