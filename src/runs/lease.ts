@@ -1,55 +1,50 @@
+/**
+ * How long this process may rely on what the database said of its runs, by its own clock. A process may sleep past its lease
+ * without noticing (SIGSTOP, a long pause, a database that is away): others have its runs then, and may have done what it was
+ * about to do.
+ */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { LeaseView } from "./once-store.js";
 import type { RunControl } from "./run-control.js";
 
 /** Milliseconds after which a lease that could not be renewed is tried again, for a node that waits for it. */
-const RENEW_AGAIN_MS = 200;
+const AGAIN_MS = 200;
 
-/** What this process may believe of its own lease between two heartbeats, by its own clock. */
+/** The lease on one run. */
+export interface RunLease {
+  /** Another process may have been given the run meanwhile: nothing may be begun without looking. */
+  isOver(): boolean;
+  /** Looks, however long the database is away; false = another process has the run. */
+  renewed(): Promise<boolean>;
+}
+
 export class Lease {
-  readonly #ms: number;
-  readonly #renew: () => Promise<void>;
+  readonly #leaseMs: number;
+  readonly #beat: () => Promise<void>;
+  /** When the last heartbeat was sent that came through: the database counts from then at the earliest. */
+  #sentAt = 0;
   #renewing: Promise<void> | null = null;
-  #lastAnswer = 0;
-  /** The first heartbeat since the last gap of a lease. */
-  #steadySince = -Infinity;
-  /** It lasts from here at the least: when the last heartbeat was sent. */
-  #from = 0;
 
-  constructor(ms: number, renew: () => Promise<void>) {
-    this.#ms = ms;
-    this.#renew = renew;
+  /** `beat` renews the lease, and tells the controls which runs are lost and which are still this process's. */
+  constructor(leaseMs: number, beat: () => Promise<void>) {
+    this.#leaseMs = leaseMs;
+    this.#beat = beat;
   }
 
-  /** A heartbeat was answered; the milliseconds since the one before. */
-  answered(): number {
-    const now = Date.now();
-    const gap = this.#lastAnswer === 0 ? 0 : now - this.#lastAnswer;
-    this.#lastAnswer = now;
-    if (gap > this.#ms) this.#steadySince = now;
-    return gap;
+  /** A heartbeat that was sent then has come through. */
+  renewed(sentAt: number): void {
+    this.#sentAt = Math.max(this.#sentAt, sentAt);
   }
 
-  /** What was lost meanwhile is known by now. */
-  renewedAt(sent: number): void {
-    this.#from = Math.max(this.#from, sent);
-  }
-
-  /** Whether whoever is silent had time to renew since this process was itself late. */
-  isSteady(): boolean {
-    return Date.now() - this.#steadySince >= this.#ms;
-  }
-
-  /** The lease as a run sees it that executes here. */
-  viewFor(control: RunControl): LeaseView {
-    const isOver = (): boolean => Date.now() - this.#from >= this.#ms;
+  /** A heartbeat alone says nothing of a run that was claimed before the process slept and is not judged yet. */
+  of(control: RunControl): RunLease {
+    const isOver = (): boolean => Date.now() - Math.min(this.#sentAt, control.ownedAt) >= this.#leaseMs;
     return {
       isOver,
       renewed: async () => {
         while (isOver() && !control.lost) {
           // All nodes that wait for it wait for one heartbeat.
-          this.#renewing ??= this.#renew().finally(() => (this.#renewing = null));
-          await this.#renewing.catch(() => sleep(RENEW_AGAIN_MS));
+          this.#renewing ??= this.#beat().finally(() => (this.#renewing = null));
+          await this.#renewing.catch(() => sleep(AGAIN_MS));
         }
         return !control.lost;
       },

@@ -1,4 +1,5 @@
 import type { TaskRecord, ThreadRef } from "../checkpoint/checkpointer.js";
+import type { RunLease } from "./lease.js";
 import { jsonCopy, jsonFault, type Json } from "../lib/json.js";
 import { onceKeys, storedKey, storeRecord, type RecordDeps } from "./task-records.js";
 
@@ -20,14 +21,6 @@ const nameOf = (taskId: string, key: string): string => JSON.stringify([taskId, 
 const nameIn = ({ tenant, threadId }: ThreadRef, taskId: string, key: string): string =>
   JSON.stringify([tenant, threadId, taskId, key]);
 
-/** The lease of this process, by its own clock. */
-export interface LeaseView {
-  /** Another process may have been given the run meanwhile: nothing may be begun without looking. */
-  isOver(): boolean;
-  /** Looks, however long the database is away; false = another process has the run. */
-  renewed(): Promise<boolean>;
-}
-
 /** The `once` results of one run's tasks: those that were stored, and those that are stored now. */
 export class OnceStore {
   readonly #known: Map<string, TaskRecord>;
@@ -35,7 +28,7 @@ export class OnceStore {
   constructor(
     readonly of: RecordDeps & {
       readonly effects: EffectsUnderWay;
-      readonly lease: LeaseView;
+      readonly lease: RunLease;
       readonly onLost: () => void;
     },
     records: readonly TaskRecord[],

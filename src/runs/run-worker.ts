@@ -67,6 +67,9 @@ export class RunWorker {
   #timer: NodeJS.Timeout | null = null;
   #turn: Promise<unknown> = Promise.resolve();
   readonly #lease: Lease;
+  #lastBeat = 0;
+  /** The first heartbeat since the last gap of a lease. */
+  #steadySince = -Infinity;
 
   constructor(deps: WorkerDeps) {
     this.#deps = deps;
@@ -243,6 +246,7 @@ export class RunWorker {
   ): ExecuteDeps {
     const { checkpointer, live, log, options } = this.#deps;
     const { ref, run, epoch } = job;
+    const lease = this.#lease.of(control);
     const onLost = (): void => {
       log.warn(
         { thread_id: ref.threadId, run_id: run.runId },
@@ -254,10 +258,7 @@ export class RunWorker {
       def,
       checkpointer,
       live,
-      once: new OnceStore(
-        { checkpointer, ref, epoch, effects: this.#effects, lease: this.#lease.viewFor(control), onLost },
-        records,
-      ),
+      once: new OnceStore({ checkpointer, ref, epoch, effects: this.#effects, lease, onLost }, records),
       records,
       log,
       options,
@@ -279,23 +280,31 @@ export class RunWorker {
   async #renew(): Promise<void> {
     const { checkpointer, log, options } = this.#deps;
     const executing = this.registry.all().filter((control) => control.claimed);
-    const sent = Date.now();
+    const sentAt = Date.now();
     const owned = await checkpointer.beat(this.info);
-    const gap = this.#lease.answered();
-    if (gap > options.leaseMs)
+    const now = Date.now();
+    const gap = this.#lastBeat === 0 ? 0 : now - this.#lastBeat;
+    this.#lastBeat = now;
+    if (gap > options.leaseMs) {
+      this.#steadySince = now;
       log.warn({ ms: gap }, "the heartbeat was late: runs may have gone on in another process");
-    await this.#reconcile(executing, owned);
-    this.#lease.renewedAt(sent);
+    }
+    await this.#reconcile(executing, owned, sentAt);
+    this.#lease.renewed(sentAt);
+  }
+
+  /** Whether whoever is silent had time to renew since this process was itself late. */
+  #isSteady(): boolean {
+    return Date.now() - this.#steadySince >= this.#deps.options.leaseMs;
   }
 
   /** `executing` was read before `owned`: what began in between is not judged. */
-  async #reconcile(executing: readonly RunControl[], owned: readonly Owned[]): Promise<void> {
+  async #reconcile(executing: readonly RunControl[], owned: readonly Owned[], at: number): Promise<void> {
     const mine = new Map(owned.map((each) => [nameOf(threadKey(each.ref), each.runId), each]));
     for (const control of executing) {
       const found = mine.get(nameOf(control.key, control.runId));
-      if (found === undefined) {
-        if (this.registry.find(control.key, control.runId) !== undefined) control.lose();
-      } else if (found.stop !== null) control.requestStop(found.stop);
+      if (found !== undefined) control.own(at, found.stop);
+      else if (this.registry.find(control.key, control.runId) !== undefined) control.lose();
     }
     for (const [name, { ref, runId, epoch }] of mine) {
       if (this.registry.find(threadKey(ref), runId) !== undefined) continue;
@@ -307,8 +316,9 @@ export class RunWorker {
   /** The controls are open before the next heartbeat looks at what this worker owns. */
   async #claim(limit: number): Promise<readonly Claim[]> {
     const { checkpointer, graphs } = this.#deps;
-    const claims = await checkpointer.claim(this.info, graphs.names(), limit, this.#lease.isSteady());
-    for (const { ref, runId } of claims) this.open(ref, runId);
+    const sentAt = Date.now();
+    const claims = await checkpointer.claim(this.info, graphs.names(), limit, this.#isSteady());
+    for (const { ref, runId } of claims) this.open(ref, runId).ownedAt = sentAt;
     return claims;
   }
 
