@@ -29,12 +29,9 @@ import type {
   Values,
 } from "../engine/index.js";
 import type { Json, JsonObject } from "../lib/json.js";
+import type { ThreadRef, Wake } from "./wake.js";
 
-/** Names a thread. The tenant leads in every key. */
-export interface ThreadRef {
-  readonly tenant: string;
-  readonly threadId: string;
-}
+export type { ThreadRef, Wake } from "./wake.js";
 
 export type StopMode = "now" | "after_step";
 
@@ -323,6 +320,11 @@ export interface Checkpointer {
   readonly describe: string;
   /** Answers while the storage does; throws otherwise. */
   ping(): Promise<void>;
+
+  /** Tells what other processes have just changed. Hints may be lost, late or doubled: whoever waits also looks by itself. */
+  onWake(listener: (wake: Wake) => void): () => void;
+  /** Whether hints of other processes arrive now; where not, look more often. A change is a `rescan`. */
+  readonly hears: boolean;
 
   /** The thread, or where its numbers begin if there is none (above those of a deleted one). */
   load(ref: ThreadRef): Promise<Loaded | { readonly head: null; readonly seq: number }>;

@@ -83,7 +83,7 @@ export async function acceptRun(
     }),
   );
   if (written === null) return undefined;
-  live.publish({ key: threadKey(ref), graph: def }, events, seq);
+  live.publish({ key: threadKey(ref), graph: def, base: before.seq }, events, seq);
   const { interrupts, records } = before;
   const sinceValues = checkpoint?.sinceValues ?? before.sinceValues;
   const job: RunJob = {

@@ -61,7 +61,7 @@ export async function writeBetween(
     retext: of.retext ?? [],
   });
   if (written.outcome !== "committed") return undefined;
-  live.publish({ key: threadKey(ref), graph }, events, seq);
+  live.publish({ key: threadKey(ref), graph, base: head.seq }, events, seq);
   return seq;
 }
 

@@ -2,6 +2,7 @@
 import type { Checkpointer, RunRecord, ThreadHead, ThreadRef } from "../checkpoint/checkpointer.js";
 import { HoldpointError, notFound } from "../errors.js";
 import { isInterrupted, isTerminal, type Interrupt, type RunEvent, type RunResult } from "../engine/index.js";
+import { deferred } from "../lib/deferred.js";
 import { tail, type Live } from "../events/index.js";
 import { readEvents, resultOf } from "./hydrate.js";
 import type { RuntimeOptions } from "./runtime-options.js";
@@ -40,7 +41,7 @@ export class RunReader {
       read: (cursor) => readEvents(checkpointer, ref, cursor),
       // What happens here arrives by itself; the look at the log is for what other processes do.
       pollMs: () =>
-        worker.registry.all().some((control) => control.key === key) ? options.leaseMs : options.pollMs,
+        worker.registry.all().some((control) => control.key === key) ? options.leaseMs : this.#lookMs(),
       signal: of.signal ?? new AbortController().signal,
       ...(of.idle === undefined ? {} : { idle: of.idle }),
     });
@@ -129,9 +130,7 @@ export class RunReader {
     control: RunControl | undefined,
     ms: number,
   ): Promise<RunRecord | null> {
-    const { checkpointer, options } = this.#deps;
     const until = Date.now() + ms;
-    const wait = (time: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, time));
     if (control !== undefined) {
       const timeout = new AbortController();
       const timer = setTimeout(() => timeout.abort(), Math.min(ms, 2 ** 31 - 1));
@@ -139,11 +138,39 @@ export class RunReader {
       await Promise.race([control.ended.then(() => undefined).catch(() => undefined), late]);
       clearTimeout(timer);
     }
-    for (;;) {
-      const run = await checkpointer.run(ref, runId);
-      if (run === null || run.endedAt !== null || Date.now() >= until) return run;
-      await wait(Math.min(options.pollMs, Math.max(1, until - Date.now())));
+    return this.#endedElsewhere(ref, runId, until);
+  }
+
+  /** Looks at the row of a run until it has ended: when there is a hint, when its end happens here, and now and then. */
+  async #endedElsewhere(ref: ThreadRef, runId: string, until: number): Promise<RunRecord | null> {
+    const { checkpointer, live } = this.#deps;
+    let news = deferred();
+    // Before the first look: what comes in between is not missed.
+    const subscription = live.subscribe(threadKey(ref), () => news.resolve());
+    try {
+      for (;;) {
+        const run = await checkpointer.run(ref, runId);
+        if (run === null || run.endedAt !== null || Date.now() >= until) return run;
+        const next = Date.now() + Math.min(this.#lookMs(), Math.max(1, until - Date.now()));
+        for (;;) {
+          const { events, lost, behind, ended } = subscription.take(Infinity);
+          const isOver = events.some((event) => event.runId === runId && isTerminal(event.eventType));
+          if (isOver || lost || behind || ended || Date.now() >= next) break;
+          const timer = setTimeout(() => news.resolve(), next - Date.now());
+          await news.promise;
+          clearTimeout(timer);
+          news = deferred();
+        }
+      }
+    } finally {
+      subscription.close();
     }
+  }
+
+  /** Milliseconds to the next look at what other processes wrote. */
+  #lookMs(): number {
+    const { checkpointer, options } = this.#deps;
+    return checkpointer.hears ? options.slowPollMs : options.pollMs;
   }
 }
 

@@ -25,6 +25,9 @@ import type { RunJob } from "./run-job.js";
 import { RunControl, StopRegistry } from "./run-control.js";
 import { threadKey } from "./thread-key.js";
 
+/** Milliseconds between two looks that hints ask for, at the least. */
+const HINT_GAP_MS = 20;
+
 export interface WorkerDeps {
   readonly checkpointer: Checkpointer;
   readonly graphs: GraphRegistry;
@@ -41,7 +44,10 @@ export class RunWorker {
   readonly #waiting: (() => void)[] = [];
   #executing = 0;
   #draining = false;
-  #beating: Promise<void> | null = null;
+  /** Heartbeats and claims, one after the other. */
+  #turn: Promise<void> = Promise.resolve();
+  #hinted: "beat" | "claim" | null = null;
+  #hintedAt = 0;
   #timer: NodeJS.Timeout | null = null;
   #lastBeat = 0;
 
@@ -56,21 +62,42 @@ export class RunWorker {
 
   /** The first heartbeat, and everything that can be taken over now; then on a timer that keeps no process alive. */
   async start(): Promise<void> {
-    await this.#beat();
+    const first = this.#turn.then(() => this.#beat());
+    this.#turn = first.catch(() => undefined);
+    await first;
     const schedule = (): void => {
       this.#timer = setTimeout(() => {
-        this.#beating = this.#beat()
-          .catch((error: unknown) =>
-            this.#deps.log.warn({ err: error }, "the heartbeat failed; it is tried again"),
-          )
-          .finally(() => {
-            this.#beating = null;
-            if (!this.#draining) schedule();
-          });
+        void this.#inTurn(() => this.#beat()).then(() => {
+          if (!this.#draining) schedule();
+        });
       }, this.#deps.options.heartbeatMs);
       this.#timer.unref();
     };
     schedule();
+  }
+
+  /** Hints were lost: what the database says of this worker's runs, and of runs that wait, is looked at now. */
+  beatNow(): void {
+    this.#hint("beat");
+  }
+
+  /** A hint: a run waits to be claimed. */
+  lookForWork(): void {
+    this.#hint("claim");
+  }
+
+  /** A hint: the run of the thread is to stop. Its row says how. */
+  lookForStop(ref: ThreadRef): void {
+    const key = threadKey(ref);
+    for (const control of this.registry.all().filter((each) => each.key === key)) {
+      this.#deps.checkpointer.run(ref, control.runId).then(
+        (run) => {
+          if (run !== null && run.stop !== null) control.requestStop(run.stop);
+        },
+        // The run's next commit, or the next heartbeat, meets it.
+        () => undefined,
+      );
+    }
   }
 
   /** Ends the heartbeat once every run has come to a pause, its end or a place to be handed over, at most after `ms`. */
@@ -82,7 +109,7 @@ export class RunWorker {
     timeout.abort();
     for (const control of this.registry.all()) control.lose();
     if (this.#timer !== null) clearTimeout(this.#timer);
-    await this.#beating;
+    await this.#turn;
   }
 
   /** A control must be open before the write that starts its run, so that a stop in between finds it. */
@@ -146,8 +173,35 @@ export class RunWorker {
     );
   }
 
+  /** Hints come in swarms: what was asked for while it waits its turn is done once. */
+  #hint(what: "beat" | "claim"): void {
+    const isWaiting = this.#hinted !== null;
+    if (this.#hinted !== "beat") this.#hinted = what;
+    if (isWaiting) return;
+    const act = async (): Promise<void> => {
+      const asked = this.#hinted;
+      this.#hinted = null;
+      this.#hintedAt = Date.now();
+      if (this.#draining) return;
+      // W1: a worker that claims has beaten within its lease.
+      const isAlive = Date.now() - this.#lastBeat < this.#deps.options.leaseMs / 2;
+      await (asked === "claim" && isAlive ? this.#claim() : this.#beat());
+    };
+    const wait = Math.max(0, this.#hintedAt + HINT_GAP_MS - Date.now());
+    setTimeout(() => void this.#inTurn(act), wait).unref();
+  }
+
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    this.#turn = this.#turn
+      .then(work)
+      .catch((error: unknown) =>
+        this.#deps.log.warn({ err: error }, "the heartbeat failed; it is tried again"),
+      );
+    return this.#turn;
+  }
+
   async #beat(): Promise<void> {
-    const { checkpointer, graphs, log, options } = this.#deps;
+    const { checkpointer, log, options } = this.#deps;
     const executing = this.registry.all().filter((control) => control.claimed);
     const owned = await checkpointer.beat(this.info);
     const late = this.#lastBeat !== 0 && Date.now() - this.#lastBeat > options.leaseMs;
@@ -158,6 +212,12 @@ export class RunWorker {
       );
     this.#lastBeat = Date.now();
     await this.#reconcile(executing, owned);
+    await this.#claim();
+  }
+
+  /** Takes over what waits, as far as there is room. */
+  async #claim(): Promise<void> {
+    const { checkpointer, graphs, options } = this.#deps;
     if (this.#draining) return;
     const free = options.concurrency - this.#executing;
     if (free <= 0) return;

@@ -1,4 +1,4 @@
-import type { Checkpointer } from "../checkpoint/checkpointer.js";
+import type { Checkpointer, Wake } from "../checkpoint/checkpointer.js";
 import { HoldpointError } from "../errors.js";
 import { feedPublisher, Live } from "../events/index.js";
 import type { EventPublisher, GraphDefinition, Logger, RunEvent } from "../engine/index.js";
@@ -6,6 +6,7 @@ import { GraphRegistry } from "./graph-registry.js";
 import { runtimeOptions, type RuntimeOptions } from "./runtime-options.js";
 import { RunService } from "./run-service.js";
 import { RunWorker } from "./run-worker.js";
+import { threadKey } from "./thread-key.js";
 import { ThreadService } from "./thread-service.js";
 
 /** One checkpointer's runs in this process: what both faces stand on. */
@@ -19,6 +20,7 @@ export class Runtime {
   readonly #log: Logger;
   readonly #feeds = new WeakMap<EventPublisher, (event: RunEvent) => void>();
   #started: Promise<void> | null = null;
+  #deafen: () => void = () => undefined;
 
   constructor(of: { checkpointer: Checkpointer; log: Logger; options?: Partial<RuntimeOptions> }) {
     const { checkpointer, log } = of;
@@ -58,8 +60,25 @@ export class Runtime {
   }
 
   async #start(): Promise<void> {
-    await this.checkpointer.open();
-    await this.#worker.start();
+    this.#deafen = this.checkpointer.onWake((wake) => this.#heed(wake));
+    try {
+      await this.checkpointer.open();
+      await this.#worker.start();
+    } catch (error) {
+      this.#deafen();
+      throw error;
+    }
+  }
+
+  /** Another process changed something: whoever waits for that looks now. */
+  #heed(wake: Wake): void {
+    if (wake.kind === "stop") this.#worker.lookForStop(wake.ref);
+    else if (wake.kind === "work") this.#worker.lookForWork();
+    else if (wake.kind === "thread") this.#live.wake(threadKey(wake.ref));
+    else {
+      this.#live.wake();
+      this.#worker.beatNow();
+    }
   }
 
   /** Throws `shutting_down`, `database_unavailable`. */
@@ -75,6 +94,7 @@ export class Runtime {
 
   /** After `drain`. */
   close(): Promise<void> {
+    this.#deafen();
     return this.checkpointer.close();
   }
 }

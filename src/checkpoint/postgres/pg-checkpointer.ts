@@ -15,6 +15,7 @@ import type {
   StopRequest,
   TaskRecord,
   ThreadRef,
+  Wake,
   WorkerInfo,
   Write,
   Written,
@@ -37,15 +38,21 @@ import {
 import * as lists from "./sql/lists.js";
 import { load, loadAt, thread, tombstoneSeq } from "./sql/load.js";
 import { fork, writeAll, writeArgument } from "./sql/write.js";
+import { WakeChannel } from "./wake-channel.js";
 
 /** A database server by its URL, an embedded database by its folder, or a database of one's own. */
-export type PgCheckpointerOptions =
-  { readonly database: Database } | ({ readonly url: string } & Partial<PgOptions>) | PgliteOptions;
+export type PgCheckpointerOptions = (
+  { readonly database: Database } | ({ readonly url: string } & Partial<PgOptions>) | PgliteOptions
+) & {
+  /** Told when hints of other processes begin to arrive, or no longer do, and why. */
+  readonly onHearing?: (hears: boolean, why: string | null) => void;
+};
 
 /** The port on PostgreSQL, a server or the embedded one. Nothing of either is loaded before `open`. */
 export class PgCheckpointer implements Checkpointer {
   readonly #db: Database;
   readonly #writes = new GroupCommit<Written>((args) => writeAll(this.#db, args));
+  readonly #channel: WakeChannel;
   #opened: Promise<void> | null = null;
 
   /** A connection string, the data directory of an embedded database, or a database of one's own. Connects in `open`. */
@@ -53,6 +60,7 @@ export class PgCheckpointer implements Checkpointer {
     const of = typeof options === "string" ? { url: options } : options;
     if ("database" in of) this.#db = of.database;
     else this.#db = "url" in of ? new PgDatabase({ waitMs: 0, ...of }) : new PgliteDatabase(of);
+    this.#channel = new WakeChannel(this.#db, of.onHearing);
   }
 
   get describe(): string {
@@ -77,15 +85,25 @@ export class PgCheckpointer implements Checkpointer {
       await this.#db.close();
       throw error;
     }
+    this.#channel.open();
   }
 
   async close(): Promise<void> {
     this.#opened = null;
+    await this.#channel.close();
     await this.#db.close();
   }
 
   async ping(): Promise<void> {
     await this.#db.query("SELECT 1");
+  }
+
+  get hears(): boolean {
+    return this.#channel.hears;
+  }
+
+  onWake(listener: (wake: Wake) => void): () => void {
+    return this.#channel.onWake(listener);
   }
 
   async load(ref: ThreadRef): ReturnType<Checkpointer["load"]> {
@@ -98,7 +116,10 @@ export class PgCheckpointer implements Checkpointer {
 
   async write(given: Write): Promise<Written> {
     const { tenant, threadId } = given.ref;
-    return this.#writes.write({ key: JSON.stringify([tenant, threadId]), argument: writeArgument(given) });
+    const key = JSON.stringify([tenant, threadId]);
+    const written = await this.#writes.write({ key, argument: writeArgument(given) });
+    if (written.outcome === "committed") this.#channel.tell({ kind: "thread", ref: given.ref });
+    return written;
   }
 
   fork(given: Fork): Promise<Forked> {
@@ -126,7 +147,10 @@ export class PgCheckpointer implements Checkpointer {
       "SELECT * FROM holdpoint.request_stop_v1($1, $2, $3, $4)",
       [ref.tenant, ref.threadId, stop.mode, JSON.stringify(stop)],
     );
-    if (row?.was === "running") return { was: "running", runId: row.run, epoch: row.run_epoch };
+    if (row?.was === "running") {
+      this.#channel.tell({ kind: "stop", ref });
+      return { was: "running", runId: row.run, epoch: row.run_epoch };
+    }
     return { was: row?.was === "not-running" ? "not-running" : "missing" };
   }
 
@@ -135,6 +159,7 @@ export class PgCheckpointer implements Checkpointer {
       "SELECT holdpoint.remove_v1($1, $2) AS outcome",
       [ref.tenant, ref.threadId],
     );
+    if (row?.outcome === "removed") this.#channel.tell({ kind: "thread", ref });
     return row?.outcome ?? "missing";
   }
 
@@ -177,6 +202,7 @@ export class PgCheckpointer implements Checkpointer {
       "UPDATE holdpoint.thread SET worker = NULL, in_flight = $4 WHERE tenant = $1 AND thread_id = $2 AND epoch = $3 AND status = 'running' RETURNING 1 AS ok",
       [ref.tenant, ref.threadId, epoch, inFlight],
     );
+    if (rows.length > 0) this.#channel.tell({ kind: "work" });
     return rows.length > 0;
   }
 

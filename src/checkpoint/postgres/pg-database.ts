@@ -5,6 +5,8 @@ import { fromDatabase, isUnstorable } from "./sqlstate.js";
 
 export interface PgOptions {
   readonly url: string;
+  /** Leads past a pooler to PostgreSQL itself: only there can be listened. Default `url`. */
+  readonly directUrl?: string;
   /** Connections at the most. Default 10. */
   readonly poolSize?: number;
   /** Milliseconds to wait at the start for a database that is not there yet. */
@@ -18,12 +20,14 @@ const INT8 = 20;
 /** A PostgreSQL server, by `pg`. */
 export class PgDatabase implements Database {
   readonly isExclusive = false;
+  readonly directUrl: string;
   describe: string;
   readonly #options: PgOptions;
   #pool: Pool | null = null;
 
   constructor(options: PgOptions) {
     this.#options = options;
+    this.directUrl = options.directUrl ?? options.url;
     const { host, pathname } = new URL(options.url);
     this.describe = `PostgreSQL at ${host}${pathname}`;
   }
