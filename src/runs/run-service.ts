@@ -73,7 +73,7 @@ export class RunService {
     def: GraphDefinition,
     of: { runId: string; input: RunInput; config: CheckedConfig },
   ): Promise<RunHandle | undefined> {
-    const { checkpointer, worker } = this.#deps;
+    const { checkpointer, live, worker } = this.#deps;
     const { runId, input, config } = of;
     const at = isoNow();
     const stop: StopRequest | null =
@@ -93,6 +93,7 @@ export class RunService {
     if (queued.outcome !== "queued") return undefined;
     if (stop !== null && queued.stopped !== null)
       worker.registry.find(threadKey(ref), queued.stopped)?.requestStop(stop);
+    if (queued.dropped.length > 0) live.wake(threadKey(ref));
     worker.workWaits();
     return this.reader.handle(ref, runId, queued.seq);
   }

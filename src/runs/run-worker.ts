@@ -22,6 +22,8 @@ import { ClaimLoop } from "./claim-loop.js";
 import { executeRun } from "./execute-run.js";
 import type { GraphRegistry } from "./graph-registry.js";
 import { handOver } from "./hand-over.js";
+import { Heartbeat } from "./heartbeat.js";
+import { Hints } from "./hints.js";
 import { newId } from "./ids.js";
 import { Lease } from "./lease.js";
 import { OnceStore, type EffectsUnderWay } from "./once-store.js";
@@ -41,9 +43,6 @@ export interface WorkerDeps {
   readonly options: RuntimeOptions;
 }
 
-/** Milliseconds after which a heartbeat that failed is tried again, where the next is not due before. */
-const BEAT_AGAIN_MS = 500;
-
 /** Milliseconds for each of the last words to a database that may not answer. */
 const LAST_WORD_MS = 2000;
 
@@ -55,6 +54,7 @@ const nameOf = (key: string, runId: string): string => `${key}\n${runId}`;
 export class RunWorker {
   readonly info: WorkerInfo;
   readonly registry = new StopRegistry();
+  readonly hints: Hints;
   readonly #deps: WorkerDeps;
   readonly #effects: EffectsUnderWay = new Map();
   readonly #places: Places;
@@ -63,8 +63,7 @@ export class RunWorker {
   readonly #unbegun = new Map<string, boolean>();
   readonly #leaving = new AbortController();
   #draining = false;
-  #beating: Promise<void> | null = null;
-  #timer: NodeJS.Timeout | null = null;
+  readonly #heartbeat: Heartbeat;
   #turn: Promise<unknown> = Promise.resolve();
   readonly #lease: Lease;
   #lastBeat = 0;
@@ -75,12 +74,23 @@ export class RunWorker {
     this.#deps = deps;
     this.info = { id: newId(), leaseMs: deps.options.leaseMs };
     this.#lease = new Lease(deps.options.leaseMs, () => this.#settle());
+    this.#heartbeat = new Heartbeat(
+      deps.options.heartbeatMs,
+      () => this.#beat(),
+      (error) => this.#warn(error),
+    );
     this.#places = new Places(deps.options.concurrency);
     this.#claims = new ClaimLoop({
       claim: (limit) => this.#inTurn(() => this.#claim(limit)),
       room: () => (this.#draining ? 0 : deps.options.concurrency - this.registry.size),
       take: (claim) => this.#takeOver(claim),
       log: deps.log,
+    });
+    this.hints = new Hints({
+      checkpointer: deps.checkpointer,
+      registry: this.registry,
+      beat: () => void this.#beat().catch((error: unknown) => this.#warn(error)),
+      look: () => this.#claims.soon(),
     });
     // Every reader that waits listens.
     setMaxListeners(0, this.#leaving.signal);
@@ -108,26 +118,20 @@ export class RunWorker {
   /** The first heartbeat, and everything that can be taken over now; then on a timer that keeps no process alive. */
   async start(): Promise<void> {
     await this.#beat();
-    this.#schedule(this.#deps.options.heartbeatMs);
+    this.#heartbeat.start();
   }
 
-  #schedule(ms: number): void {
-    const { heartbeatMs } = this.#deps.options;
-    this.#timer = setTimeout(() => {
-      this.#beating = this.#beat()
-        .then(
-          () => heartbeatMs,
-          (error: unknown) => {
-            this.#deps.log.warn({ err: error }, "the heartbeat failed; it is tried again");
-            return Math.min(heartbeatMs, BEAT_AGAIN_MS);
-          },
-        )
-        .then((next) => {
-          this.#beating = null;
-          if (this.#timer !== null) this.#schedule(next);
-        });
-    }, ms);
-    this.#timer.unref();
+  #warn(error: unknown): void {
+    this.#deps.log.warn({ err: error }, "the heartbeat failed; it is tried again");
+  }
+
+  /** Renews a lease that has lapsed, as after a long pause: what begins under it would be taken over at once. */
+  async beFresh(): Promise<void> {
+    if (this.#isStale()) await this.#settle();
+  }
+
+  #isStale(): boolean {
+    return Date.now() - this.#lastBeat >= this.#deps.options.leaseMs / 2;
   }
 
   /** Ends the heartbeat once every run has come to a pause, its end or a place to be handed over, at most after `ms`. */
@@ -137,9 +141,7 @@ export class RunWorker {
     this.#places.open();
     await within(ms, this.#allEnded());
     for (const control of this.registry.all()) control.lose();
-    if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#timer = null;
-    await within(LAST_WORD_MS, this.#beating ?? Promise.resolve());
+    await within(LAST_WORD_MS, this.#heartbeat.stop());
     if (this.#unbegun.size > 0)
       await within(
         LAST_WORD_MS,
@@ -293,11 +295,6 @@ export class RunWorker {
     this.#lease.renewed(sentAt);
   }
 
-  /** Whether whoever is silent had time to renew since this process was itself late. */
-  #isSteady(): boolean {
-    return Date.now() - this.#steadySince >= this.#deps.options.leaseMs;
-  }
-
   /** `executing` was read before `owned`: what began in between is not judged. */
   async #reconcile(executing: readonly RunControl[], owned: readonly Owned[], at: number): Promise<void> {
     const mine = new Map(owned.map((each) => [nameOf(threadKey(each.ref), each.runId), each]));
@@ -315,9 +312,13 @@ export class RunWorker {
 
   /** The controls are open before the next heartbeat looks at what this worker owns. */
   async #claim(limit: number): Promise<readonly Claim[]> {
-    const { checkpointer, graphs } = this.#deps;
+    const { checkpointer, graphs, options } = this.#deps;
+    // W1: one that slept renews first.
+    if (this.#isStale()) await this.#renew();
     const sentAt = Date.now();
-    const claims = await checkpointer.claim(this.info, graphs.names(), limit, this.#isSteady());
+    // Whoever is silent had time to renew since this process was itself late.
+    const others = sentAt - this.#steadySince >= options.leaseMs;
+    const claims = await checkpointer.claim(this.info, graphs.names(), limit, others);
     for (const { ref, runId } of claims) this.open(ref, runId).ownedAt = sentAt;
     return claims;
   }

@@ -30,7 +30,10 @@ export async function stopRun(
   return untilSettled(async () => {
     const met = await deps.checkpointer.requestStop(ref, stop, key);
     if (met.was === "repeated") return repeatedStop(deps, reader, ref, key);
+    // Whoever waits for a run that was dropped learns it now: it has no events.
+    if ("dropped" in met && met.dropped.length > 0) deps.live.wake(threadKey(ref));
     const receipt = await receiptOf(deps, reader, ref, { stop, key, met });
+    if (met.was === "interrupted") deps.live.wake(threadKey(ref));
     if (receipt !== undefined) await keepReceipt(deps, ref, key, receipt);
     return receipt;
   });
