@@ -61,6 +61,7 @@ test(
       gaps: cluster.gaps(),
       ledger: readLedger(ledger),
       accepted: tally.accepted,
+      stopped: [...tally.stopped],
       readings: load.readers.map(({ reading }) => reading),
       tables: await readTables(postgres.url),
       states: await load.states(),
