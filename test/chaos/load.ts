@@ -53,6 +53,7 @@ export class Load {
       }),
     );
     clearTimeout(end);
+    console.log(`the courses are over; ${this.#aside.size} requests are under way`);
     while (this.#aside.size > 0) await Promise.all(this.#aside);
   }
 
