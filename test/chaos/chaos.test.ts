@@ -10,7 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { startOwnPostgres } from "../support/start-postgres.js";
-import { until } from "../support/poll.js";
+import { until, within } from "../support/poll.js";
 import { judge } from "./checker.js";
 import { Tally } from "./client.js";
 import { Cluster, LEASE_MS } from "./cluster.js";
@@ -25,7 +25,8 @@ import { activeThreads, readTables } from "./tables.js";
 const SECONDS = Number(process.env.CHAOS_SECONDS ?? "60");
 const SEED = process.env.CHAOS_SEED ?? String(Date.now());
 /** For the start, for everything to come to rest, and for the readers. */
-const AROUND_SECONDS = 240;
+const AROUND_SECONDS = 330;
+const PHASE_MS = 70_000;
 
 test(
   `nothing is lost and nothing done twice while servers and database come and go for ${SECONDS} s`,
@@ -45,15 +46,22 @@ test(
     const load = new Load({ cluster, random: random.fork("load"), tally });
     const monkey = new Monkey({ cluster, postgres, random: random.fork("monkey") });
     const took = new Stopwatch();
-    await Promise.all([load.run(SECONDS * 1000), monkey.play(SECONDS * 1000)]);
+    const ms = SECONDS * 1000;
+    // Each bound names what hangs.
+    await Promise.all([
+      within("the clients have their answers", load.run(ms), ms + PHASE_MS),
+      within("what the monkey took away is back", monkey.play(ms), ms + PHASE_MS),
+    ]);
     await cluster.calm();
     took.lap("chaos");
     const active = await atRest(postgres.url);
     took.lap("rest");
     // That each thread can go on shows that none was left in a state which nobody can leave.
-    const stuck = active.length > 0 ? [] : await load.bringToEnd();
+    const stuck =
+      active.length > 0 ? [] : await within("every thread is at its end", load.bringToEnd(), PHASE_MS);
     took.lap("to the end");
-    await load.finishReading();
+    // Readers that hang are found by the checker.
+    await within("the readers have read", load.finishReading(), PHASE_MS).catch(() => undefined);
     took.lap("reading");
 
     const evidence: Evidence = {
@@ -61,6 +69,7 @@ test(
       gaps: cluster.gaps(),
       ledger: readLedger(ledger),
       accepted: tally.accepted,
+      stopped: [...tally.stopped],
       readings: load.readers.map(({ reading }) => reading),
       tables: await readTables(postgres.url),
       states: await load.states(),

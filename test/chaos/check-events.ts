@@ -29,11 +29,13 @@ export function checkLog(evidence: Evidence): Fault[] {
         faults.push(fault("events out of order", thread, `${seq} is logged after ${before}`));
     }
   }
-  for (const { thread_id: thread, run_id: run, last_seq } of evidence.tables.runs) {
+  for (const { thread_id: thread, run_id: run, last_seq, started_at } of evidence.tables.runs) {
     const events = (logs.get(thread) ?? []).filter((event) => event.run === run);
     const ends = events.filter(({ eventType }) => TERMINAL.includes(eventType));
     // What is answered or stopped between runs belongs to the run that asked.
     const last = events.findLast(({ eventType }) => eventType !== "decision");
+    // A run that was dropped from the queue has no events of its own.
+    if (started_at === null && events.length === 0) continue;
     const right = ends.length === 1 && ends[0] === last && last?.seq === last_seq;
     if (!right)
       faults.push(

@@ -1,6 +1,6 @@
 /** Invariants 1, 5, 6, 8: what was accepted is there and took effect, and nobody is left behind. */
 import type { Accepted, Evidence, Tables } from "./evidence.js";
-import { fault, type Fault } from "./verdict.js";
+import { fault, groupBy, type Fault } from "./verdict.js";
 
 const ACTIVE = ["running", "queued"];
 
@@ -17,9 +17,11 @@ export function checkAccepted({ accepted, tables }: Evidence): Fault[] {
   });
 }
 
-function runFaults({ thread, run }: Accepted & { kind: "run" }, { runs }: Tables): Fault[] {
+function runFaults({ thread, run, words }: Accepted & { kind: "run" }, { runs }: Tables): Fault[] {
   const row = runs.find((each) => each.run_id === run && each.thread_id === thread);
   if (row === undefined) return [fault("accepted run lost", thread, `${run} has no row`)];
+  if (words !== undefined && row.metadata.words !== words)
+    return [fault("accepted run lost", thread, `${run} was given for "${words}", and is another's`)];
   return row.ended_at === null || ACTIVE.includes(row.status)
     ? [fault("accepted run lost", thread, `${run} is ${row.status}, and has not ended`)]
     : [];
@@ -35,7 +37,7 @@ function answerFaults(said: Accepted & { kind: "answer" }, { interrupts }: Table
 }
 
 function stopFaults(
-  { thread, run, cancelled }: Accepted & { kind: "stop" },
+  { thread, run, cancelled, dropped }: Accepted & { kind: "stop" },
   { runs, interrupts }: Tables,
 ): Fault[] {
   const faults: Fault[] = [];
@@ -48,6 +50,35 @@ function stopFaults(
     const status = interrupts.find((each) => each.id === id)?.status;
     if (status !== "cancelled")
       faults.push(fault("accepted stop lost", thread, `${id} was cancelled, and is ${status ?? "missing"}`));
+  }
+  for (const id of dropped) {
+    const it = runs.find(({ run_id }) => run_id === id);
+    if (it?.status !== "stopped" || it.started_at !== null)
+      faults.push(
+        fault("accepted stop lost", thread, `${id} was dropped, and is ${it?.status ?? "missing"}`),
+      );
+  }
+  return faults;
+}
+
+/** A request with a key makes one run, however often it is sent; and what waits is dropped by stops alone. */
+export function checkRequests({ tables: { runs }, stopped }: Evidence): Fault[] {
+  const faults: Fault[] = [];
+  const keyed = runs.filter(({ metadata }) => metadata.words !== undefined);
+  for (const [words, made] of groupBy(keyed, ({ metadata }) => metadata.words ?? "")) {
+    const [first, ...others] = made.map(({ run_id }) => run_id);
+    if (others.length > 0)
+      faults.push(
+        fault(
+          "request done twice",
+          made[0]?.thread_id ?? "",
+          `"${words}" began ${first ?? ""}, ${others.join(", ")}`,
+        ),
+      );
+  }
+  for (const { thread_id: thread, run_id, started_at, ended_at } of runs) {
+    if (started_at === null && ended_at !== null && !stopped.includes(thread))
+      faults.push(fault("dropped without a stop", thread, `${run_id} never began`));
   }
   return faults;
 }

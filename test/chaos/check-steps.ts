@@ -58,6 +58,8 @@ function visitFaults({ thread, visits, count, effects }: StateOf, facts: readonl
 function wayFaults({ thread, visits }: StateOf, runs: readonly RunRow[], row?: ThreadRow): Fault[] {
   const ways: RunRow[][] = [];
   for (const run of runs) {
+    // A run that was dropped from the queue goes no way.
+    if (run.started_at === null) continue;
     if (run.resumes) ways.at(-1)?.push(run);
     else ways.push([run]);
   }

@@ -41,6 +41,7 @@ function whole(): Forged {
       { kind: "answer", thread: "t", interrupt: "i1", decision: "approve", reason: "words 1" },
       { kind: "run", thread: "t", run: SECOND },
     ],
+    stopped: [],
     readings: [
       {
         name: "reader",
@@ -70,7 +71,13 @@ function seen(id: number): Forged["readings"][number]["seen"][number] {
 }
 
 function tables(): Tables {
-  const run = { thread_id: "t", graph: "pay", ended_at: new Date(3000) };
+  const run = {
+    thread_id: "t",
+    graph: "pay",
+    metadata: {},
+    started_at: new Date(1000),
+    ended_at: new Date(3000),
+  };
   return {
     threads: [{ thread_id: "t", graph: "pay", status: "completed", step: 3, seq: 10, run_id: SECOND }],
     runs: [
@@ -172,12 +179,40 @@ const FORGERIES: readonly (readonly [string, Check, (evidence: Forged) => void])
   [
     "a run that was stopped while it ran has ended otherwise",
     "accepted stop lost",
-    ({ accepted }) => void accepted.push({ kind: "stop", thread: "t", run: SECOND, cancelled: [] }),
+    ({ accepted }) =>
+      void accepted.push({ kind: "stop", thread: "t", run: SECOND, cancelled: [], dropped: [] }),
   ],
   [
     "an interrupt that a stop has cancelled was answered",
     "accepted stop lost",
-    ({ accepted }) => void accepted.push({ kind: "stop", thread: "t", run: null, cancelled: ["i1"] }),
+    ({ accepted }) =>
+      void accepted.push({ kind: "stop", thread: "t", run: null, cancelled: ["i1"], dropped: [] }),
+  ],
+  [
+    "a run that a stop has dropped was begun",
+    "accepted stop lost",
+    ({ accepted }) =>
+      void accepted.push({ kind: "stop", thread: "t", run: null, cancelled: [], dropped: [FIRST] }),
+  ],
+  [
+    "a request was given the run of another",
+    "accepted run lost",
+    ({ accepted }) => void accepted.push({ kind: "run", thread: "t", run: FIRST, words: "run 1" }),
+  ],
+  [
+    "a request with a key has begun two runs",
+    "request done twice",
+    ({ tables }) => {
+      for (const run of tables.runs) run.metadata = { words: "run 1" };
+    },
+  ],
+  [
+    "a run that waited was dropped, and nobody had asked for a stop",
+    "dropped without a stop",
+    ({ tables }) => {
+      const row = { ...first(tables.runs), run_id: "run-3", status: "stopped", started_at: null };
+      tables.runs.push({ ...row, first_seq: 10, last_seq: 10 });
+    },
   ],
   ["a thread is left running", "left active", ({ tables }) => void (only(tables.threads).status = "running")],
   ["a thread is left queued", "left active", ({ tables }) => void (only(tables.threads).status = "queued")],

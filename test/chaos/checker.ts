@@ -4,7 +4,7 @@
  */
 import { checkEffects, checkGated } from "./check-effects.js";
 import { checkLog, checkReadings } from "./check-events.js";
-import { checkAccepted, checkRest } from "./check-runs.js";
+import { checkAccepted, checkRequests, checkRest } from "./check-runs.js";
 import { checkSteps } from "./check-steps.js";
 import type { Evidence } from "./evidence.js";
 import type { Doubts, Verdict } from "./verdict.js";
@@ -13,6 +13,7 @@ export function judge(evidence: Evidence): Verdict {
   const doubts: Doubts = { killed: 0, frozen: 0, late: 0 };
   const faults = [
     ...checkAccepted(evidence),
+    ...checkRequests(evidence),
     ...checkRest(evidence),
     ...checkSteps(evidence),
     ...checkEffects(evidence, doubts),

@@ -12,9 +12,18 @@ export interface Reply {
   readonly body: any;
 }
 
+interface Asked {
+  readonly body?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Refusals that may come, beside conflicts. */
+  readonly expected?: readonly number[];
+}
+
 /** What came of the requests of all clients. */
 export class Tally {
   readonly accepted: Accepted[] = [];
+  /** Threads that were to be stopped. */
+  readonly stopped = new Set<string>();
   readonly counts = new Map<string, number>();
   /** Answers that no client should get, whatever happens to the servers. */
   readonly unexpected: string[] = [];
@@ -43,8 +52,7 @@ export class Client {
   async once(
     method: "GET" | "POST",
     path: string,
-    body?: unknown,
-    expected: readonly number[] = [],
+    { body, headers = {}, expected = [] }: Asked = {},
   ): Promise<Reply | null> {
     const url = this.#cluster.anyUrl(this.#random);
     if (url === null) {
@@ -55,6 +63,7 @@ export class Client {
     try {
       const response = await fetch(url + path, {
         method,
+        headers,
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
         signal: AbortSignal.timeout(PATIENCE_MS),
       });
@@ -88,10 +97,10 @@ export class Client {
   async ask(
     method: "GET" | "POST",
     path: string,
-    of: { body?: unknown; expected?: readonly number[]; tries?: number } = {},
+    of: Asked & { readonly tries?: number } = {},
   ): Promise<Reply | null> {
     for (let i = 0; i < (of.tries ?? 40); i++) {
-      const reply = await this.once(method, path, of.body, of.expected);
+      const reply = await this.once(method, path, of);
       if (reply !== null) return reply;
     }
     return null;

@@ -3,7 +3,13 @@ import type { Fact } from "./ledger.js";
 
 /** What a server has accepted, as a client was told. */
 export type Accepted =
-  | { readonly kind: "run"; readonly thread: string; readonly run: string }
+  | {
+      readonly kind: "run";
+      readonly thread: string;
+      readonly run: string;
+      /** Of a request that was sent with a key, as often as it took. */
+      readonly words?: string;
+    }
   | {
       readonly kind: "answer";
       readonly thread: string;
@@ -18,6 +24,7 @@ export type Accepted =
       /** The run that was running then. */
       readonly run: string | null;
       readonly cancelled: readonly string[];
+      readonly dropped: readonly string[];
     };
 
 export interface Seen {
@@ -55,6 +62,9 @@ export interface RunRow {
   readonly resumes: boolean;
   readonly first_seq: number;
   readonly last_seq: number | null;
+  readonly metadata: { readonly words?: string };
+  /** Null while it is queued, and for ever where a stop dropped it. */
+  readonly started_at: Date | null;
   readonly ended_at: Date | null;
 }
 
@@ -119,6 +129,8 @@ export interface Evidence {
   readonly gaps: readonly Gap[];
   readonly ledger: readonly Fact[];
   readonly accepted: readonly Accepted[];
+  /** Threads of which somebody asked to end what runs or waits on them, answered or not. */
+  readonly stopped: readonly string[];
   readonly readings: readonly Reading[];
   /** When everything had come to rest. */
   readonly tables: Tables;

@@ -10,6 +10,8 @@ const GRAPHS = { line: 2, fan: 2, pay: 4, ask: 3, nested: 3, loop: 2, slow: 2, f
 /** Threads at work at once. */
 const COURSES = 8;
 
+type OnBusy = "reject" | "enqueue" | "stop";
+
 interface OpenInterrupt {
   readonly id: string;
   readonly decisions: readonly string[];
@@ -51,6 +53,7 @@ export class Load {
       }),
     );
     clearTimeout(end);
+    console.log(`the courses are over; ${this.#aside.size} requests are under way`);
     while (this.#aside.size > 0) await Promise.all(this.#aside);
   }
 
@@ -92,29 +95,53 @@ export class Load {
       await this.#start(thread, graph, random);
       if (this.#over) return;
       this.#maybeRead(thread, random);
-      await this.#accompany(thread, random);
+      await this.#accompany(thread, graph, random);
     }
   }
 
   /** Starts a run, by one way or the other; returns when the thread is there. */
   async #start(thread: string, graph: string, random: Random): Promise<void> {
-    const body = { graph, input: {} };
     while (!this.#over) {
-      if (random.chance(0.5)) this.#goAside(this.#run(thread, body));
-      else await this.#stream(thread, body, random);
+      const how = random.weighted({ run: 2, later: 1, stream: 3 });
+      if (how === "run") this.#goAside(this.#run(thread, graph));
+      else if (how === "later") await this.#runLater(thread, graph, "reject");
+      else await this.#stream(thread, graph, random);
       await sleep(random.whole(5, 60));
       const found = await this.#client.ask("GET", `/threads/${thread}`, { expected: [404] });
       if (found?.status === 200) return;
     }
   }
 
-  async #run(thread: string, body: unknown): Promise<void> {
-    const reply = await this.#client.once("POST", `/threads/${thread}/run`, body);
-    if (reply?.status === 200) this.#accept(thread, reply.body.run_id as string);
+  /** A request of its own words: sent again it is the same, and its run can be told from all others. */
+  #newRun(graph: string, onBusy: OnBusy) {
+    const words = `run ${this.#words++}`;
+    const body = { graph, input: {}, on_busy: onBusy, config: { metadata: { words } } };
+    return { words, body, headers: { "Idempotency-Key": words } };
+  }
+
+  async #run(thread: string, graph: string): Promise<void> {
+    const { words, ...request } = this.#newRun(graph, "reject");
+    const reply = await this.#client.ask("POST", `/threads/${thread}/run`, { ...request, tries: 10 });
+    if (reply?.status === 200) this.#accept(thread, reply.body.run_id as string, words);
+  }
+
+  /** A run whose client is content to know that it will be. */
+  async #runLater(thread: string, graph: string, onBusy: OnBusy): Promise<void> {
+    const { words, body, headers } = this.#newRun(graph, onBusy);
+    if (onBusy === "stop") this.#tally.stopped.add(thread);
+    const reply = await this.#client.ask("POST", `/threads/${thread}/run`, {
+      body,
+      headers: { ...headers, Prefer: "respond-async" },
+      tries: 10,
+    });
+    if (reply === null || reply.status >= 300) return;
+    this.#tally.count(`accepted for later, ${onBusy}`);
+    this.#accept(thread, reply.body.run_id as string, words);
   }
 
   /** A run whose events its client reads from the start. */
-  async #stream(thread: string, body: unknown, random: Random): Promise<void> {
+  async #stream(thread: string, graph: string, random: Random): Promise<void> {
+    const { words, body, headers } = this.#newRun(graph, "reject");
     const url = this.#cluster.anyUrl(random);
     if (url === null) return;
     const reader = this.#newReader(thread, random, 0);
@@ -122,6 +149,7 @@ export class Load {
     try {
       response = await fetch(`${url}/threads/${thread}/stream`, {
         method: "POST",
+        headers,
         body: JSON.stringify(body),
         signal: AbortSignal.timeout(4000),
       });
@@ -135,7 +163,7 @@ export class Load {
       return;
     }
     // The first byte is here: the run is accepted.
-    this.#accept(thread, response.headers.get("content-location")?.split("/").at(-1) ?? "");
+    this.#accept(thread, response.headers.get("content-location")?.split("/").at(-1) ?? "", words);
     const reading = reader.take(response).then(() => {
       if (!reader.began) return;
       this.#readers.push(reader);
@@ -158,7 +186,7 @@ export class Load {
   }
 
   /** What comes in a run's way, until it is at its end or given up. */
-  async #accompany(thread: string, random: Random): Promise<void> {
+  async #accompany(thread: string, graph: string, random: Random): Promise<void> {
     while (!this.#over) {
       const found = await this.#client.ask("GET", `/threads/${thread}`);
       const { status, interrupts } = found?.body ?? {};
@@ -166,6 +194,8 @@ export class Load {
         case "running":
         case "queued":
           if (random.chance(0.06)) await this.#stop(thread, random);
+          if (random.chance(0.12))
+            await this.#runLater(thread, graph, random.chance(0.75) ? "enqueue" : "stop");
           await sleep(random.whole(20, 250));
           break;
         case "interrupted_before":
@@ -211,14 +241,15 @@ export class Load {
   async #stop(thread: string, random: Random): Promise<void> {
     const mode = random.chance(0.7) ? "now" : "after_step";
     this.#tally.count("stops");
+    this.#tally.stopped.add(thread);
     const reply = await this.#client.ask("POST", `/threads/${thread}/stop`, { body: { mode } });
     if (reply?.status !== 200) return;
-    const { running, run_id: run, cancelled_interrupts: cancelled } = reply.body;
-    this.#tally.accepted.push({ kind: "stop", thread, run: running ? run : null, cancelled });
+    const { running, run_id: run, cancelled_interrupts: cancelled, dropped } = reply.body;
+    this.#tally.accepted.push({ kind: "stop", thread, run: running ? run : null, cancelled, dropped });
   }
 
   async #goOn(thread: string): Promise<Reply | null> {
-    const reply = await this.#client.once("POST", `/threads/${thread}/resume`, {});
+    const reply = await this.#client.once("POST", `/threads/${thread}/resume`, { body: {} });
     if (reply?.status === 200) this.#accept(thread, reply.body.run_id as string);
     return reply;
   }
@@ -236,7 +267,7 @@ export class Load {
         for (const { id } of found?.body.interrupts as OpenInterrupt[]) {
           const reason = `words ${this.#words++}`;
           const body = { decision: "approve", reason };
-          const reply = await this.#client.once("POST", `/interrupts/${id}/decision`, body);
+          const reply = await this.#client.once("POST", `/interrupts/${id}/decision`, { body });
           if (reply !== null && reply.status < 300)
             this.#tally.accepted.push({ kind: "answer", thread, interrupt: id, decision: "approve", reason });
         }
@@ -246,9 +277,9 @@ export class Load {
     return last;
   }
 
-  #accept(thread: string, run: string): void {
+  #accept(thread: string, run: string, words?: string): void {
     this.#tally.count("accepted");
-    this.#tally.accepted.push({ kind: "run", thread, run });
+    this.#tally.accepted.push({ kind: "run", thread, run, ...(words === undefined ? {} : { words }) });
   }
 
   #goAside(work: Promise<unknown>): void {

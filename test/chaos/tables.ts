@@ -28,6 +28,9 @@ export function readTables(url: string): Promise<Tables> {
     const interrupts = await all<{ task_id: string; body: string; decision: string | null } & InterruptRow>(
       "SELECT thread_id, id, task_id, body, status, decision, decided_at FROM holdpoint.interrupt ORDER BY seq, id",
     );
+    const runs = await all<Omit<RunRow, "metadata"> & { metadata: string }>(
+      "SELECT thread_id, run_id, graph, status, resumes, first_seq, last_seq, metadata, started_at, ended_at FROM holdpoint.run ORDER BY thread_id, first_seq",
+    );
     const records = await all<Record<"thread_id" | "task_id" | "key" | "value", string>>(
       "SELECT thread_id, task_id, key, value FROM holdpoint.task_record",
     );
@@ -35,9 +38,7 @@ export function readTables(url: string): Promise<Tables> {
       threads: await all<ThreadRow>(
         "SELECT thread_id, graph, status, step, seq, run_id FROM holdpoint.thread",
       ),
-      runs: await all<RunRow>(
-        "SELECT thread_id, run_id, graph, status, resumes, first_seq, last_seq, ended_at FROM holdpoint.run ORDER BY thread_id, first_seq",
-      ),
+      runs: runs.map((row) => ({ ...row, metadata: JSON.parse(row.metadata) as RunRow["metadata"] })),
       log: log.map((row) => ({ ...row, events: JSON.parse(row.events) as LoggedEvent[] })),
       interrupts: interrupts.map((row) => ({
         ...row,

@@ -1,6 +1,8 @@
 /** What the checks say. */
 export type Check =
   | "accepted run lost"
+  | "request done twice"
+  | "dropped without a stop"
   | "accepted answer lost"
   | "accepted stop lost"
   | "left active"
