@@ -28,6 +28,9 @@ export async function buildApp(
     pollMs: settings.HOLDPOINT_POLL_MS,
     stopWaitMs: settings.HOLDPOINT_STOP_WAIT_MS,
     concurrency: settings.HOLDPOINT_CONCURRENCY,
+    sweepMs: settings.HOLDPOINT_SWEEP_MS,
+    retentionMs: settings.HOLDPOINT_RETENTION ?? null,
+    eventRetentionMs: settings.HOLDPOINT_EVENT_RETENTION ?? null,
     ...(settings.HOLDPOINT_HEARTBEAT_MS === undefined
       ? {}
       : { heartbeatMs: settings.HOLDPOINT_HEARTBEAT_MS }),

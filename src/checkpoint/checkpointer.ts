@@ -32,9 +32,11 @@ import type {
   CheckpointRecord,
   DecisionRecord,
 } from "./records.js";
+import type { Upkeep } from "./upkeep.js";
 import type { RequestKey, UsedKey, Enqueue, Enqueued, Write, Fork, Forked, Written } from "./writes.js";
 
 export type * from "./records.js";
+export type * from "./upkeep.js";
 export type * from "./writes.js";
 
 /** Where threads, runs, checkpoints, interrupts and events live. The head of this file has what every adapter keeps. */
@@ -45,6 +47,8 @@ export interface Checkpointer {
   close(): Promise<void>;
   /** What it stores in, for people: "memory", "embedded (…)", "PostgreSQL …". */
   readonly describe: string;
+  /** What is done by the clock, once for all processes. */
+  readonly upkeep: Upkeep;
   /** Answers while the storage does; throws otherwise. */
   ping(): Promise<void>;
 

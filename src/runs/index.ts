@@ -1,4 +1,5 @@
 export { currentRun } from "./execute-run.js";
+export { expiryOf } from "./expiry.js";
 export { newMessageSchema } from "./message-input.js";
 export type { CheckpointRecord, ThreadRef } from "../checkpoint/checkpointer.js";
 export type { RuntimeOptions } from "./runtime-options.js";

@@ -7,6 +7,7 @@ import { runtimeOptions, type RuntimeOptions } from "./runtime-options.js";
 import { RunService } from "./run-service.js";
 import { RunWorker } from "./run-worker.js";
 import { ThreadService } from "./thread-service.js";
+import { Timers } from "./timers.js";
 
 /** One checkpointer's runs in this process: what both faces stand on. */
 export class Runtime {
@@ -16,6 +17,7 @@ export class Runtime {
   readonly checkpointer: Checkpointer;
   readonly #live: Live;
   readonly #worker: RunWorker;
+  readonly #timers: Timers;
   readonly #log: Logger;
   readonly #feeds = new WeakMap<EventPublisher, (event: RunEvent) => void>();
   #started: Promise<void> | null = null;
@@ -30,6 +32,8 @@ export class Runtime {
     this.#worker = new RunWorker(shared);
     this.runs = new RunService({ ...shared, worker: this.#worker });
     this.threads = new ThreadService({ ...shared, reader: this.runs.reader });
+    this.#timers = new Timers({ ...shared, expire: (ref, id) => this.runs.expire(ref, id) });
+    this.#live.tap((event) => this.#timers.notice(event));
     this.#live.tap((event, graph) => {
       for (const feed of this.#feedsOf(graph)) feed(event);
     });
@@ -60,6 +64,7 @@ export class Runtime {
   async #start(): Promise<void> {
     await this.checkpointer.open();
     await this.#worker.start();
+    this.#timers.start();
   }
 
   /** Throws `shutting_down`, `database_unavailable`. */
@@ -69,8 +74,8 @@ export class Runtime {
   }
 
   /** Takes no more work, and lets runs come to a place where they can be left, at most for `ms`. */
-  drain(ms: number): Promise<void> {
-    return this.#worker.drain(ms);
+  async drain(ms: number): Promise<void> {
+    await Promise.all([this.#timers.end(), this.#worker.drain(ms)]);
   }
 
   /** After `drain`. */

@@ -11,7 +11,6 @@ import {
 } from "../../engine/index.js";
 import type {
   Checkpointer,
-  CheckpointRecord,
   Claim,
   DecisionRecord,
   Enqueue,
@@ -28,6 +27,7 @@ import type {
   TaskRecord,
   ThreadHead,
   ThreadRef,
+  Upkeep,
   UsedKey,
   WorkerInfo,
   Write,
@@ -40,7 +40,14 @@ import { paginate } from "./paginate.js";
 import { addToQueue, stopAll } from "./queue.js";
 import { refusal } from "./refusal.js";
 import { RequestKeys } from "./request-keys.js";
-import { decisionRecord, type StoredEntry, type StoredThread, type Tombstone } from "./stored-thread.js";
+import { MemoryUpkeep } from "./memory-upkeep.js";
+import {
+  decisionRecord,
+  newestOfEachKey,
+  recordOf,
+  type StoredThread,
+  type Tombstone,
+} from "./stored-thread.js";
 
 const keyOf = (ref: ThreadRef): string => JSON.stringify([ref.tenant, ref.threadId]);
 
@@ -54,6 +61,12 @@ export class InMemoryCheckpointer implements Checkpointer {
   readonly #tombstones = new Map<string, Tombstone>();
   readonly #keys = new RequestKeys();
   readonly #workers = new Map<string, { at: number; leaseMs: number }>();
+  readonly upkeep: Upkeep = new MemoryUpkeep({
+    threads: this.#threads,
+    workers: this.#workers,
+    keys: this.#keys,
+    remove: (ref) => void this.remove(ref),
+  });
 
   async open(): Promise<void> {
     // Nothing to prepare.
@@ -326,9 +339,10 @@ export class InMemoryCheckpointer implements Checkpointer {
   async runMessages(ref: ThreadRef, runId: string): Promise<readonly Message[]> {
     const thread = this.#threads.get(keyOf(ref));
     const { firstSeq, lastSeq } = thread?.runs.get(runId) ?? { firstSeq: Infinity, lastSeq: null };
+    const from = Math.max(firstSeq, (thread?.head.logFloor ?? 0) + 1);
     const latest = new Map<number, Message>();
     for (const row of thread?.messages ?? []) {
-      if (row.runId === runId && row.seq >= firstSeq && row.seq <= (lastSeq ?? Infinity))
+      if (row.runId === runId && row.seq >= from && row.seq <= (lastSeq ?? Infinity))
         latest.set(row.pos, row.message);
     }
     // In the order they were added; of one that was replaced, the last version at its first place.
@@ -381,20 +395,3 @@ export class InMemoryCheckpointer implements Checkpointer {
 }
 
 const refOf = ({ tenant, threadId }: ThreadRef): ThreadRef => ({ tenant, threadId });
-
-/** What is told of a checkpoint, without how it is kept. */
-function recordOf({
-  ops: _ops,
-  values: _values,
-  position: _position,
-  ...record
-}: NonNullable<StoredEntry["checkpoint"]>): CheckpointRecord {
-  return record;
-}
-
-function newestOfEachKey(interrupts: readonly Interrupt[]): Interrupt[] {
-  const newest = new Map(
-    interrupts.map((interrupt) => [JSON.stringify([interrupt.taskId, interrupt.key]), interrupt]),
-  );
-  return interrupts.filter((interrupt) => [...newest.values()].includes(interrupt));
-}

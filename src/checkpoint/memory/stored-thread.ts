@@ -67,3 +67,21 @@ export function decisionRecord({ interrupt, answer }: Tombstone["decisions"][num
     digest: createHash("sha256").update(JSON.stringify(answer)).digest("hex"),
   };
 }
+
+/** What is told of a checkpoint, without how it is kept. */
+export function recordOf({
+  ops: _ops,
+  values: _values,
+  position: _position,
+  ...record
+}: NonNullable<StoredEntry["checkpoint"]>): CheckpointRecord {
+  return record;
+}
+
+/** Of each question the interrupt that it was asked by last. */
+export function newestOfEachKey(interrupts: readonly Interrupt[]): Interrupt[] {
+  const newest = new Map(
+    interrupts.map((interrupt) => [JSON.stringify([interrupt.taskId, interrupt.key]), interrupt]),
+  );
+  return interrupts.filter((interrupt) => [...newest.values()].includes(interrupt));
+}

@@ -19,6 +19,7 @@ import type {
   StopRequest,
   TaskRecord,
   ThreadRef,
+  Upkeep,
   UsedKey,
   WorkerInfo,
   Write,
@@ -28,6 +29,7 @@ import type { Database } from "./database.js";
 import { migrate } from "./migrate.js";
 import { PgDatabase, type PgOptions } from "./pg-database.js";
 import { PgliteDatabase, type PgliteOptions } from "./pglite-database.js";
+import { PgUpkeep } from "./pg-upkeep.js";
 import {
   eventsOf,
   interruptOf,
@@ -48,6 +50,7 @@ export type PgCheckpointerOptions =
 
 /** The port on PostgreSQL, a server or the embedded one. Nothing of either is loaded before `open`. */
 export class PgCheckpointer implements Checkpointer {
+  readonly upkeep: Upkeep;
   readonly #db: Database;
   #opened: Promise<void> | null = null;
 
@@ -56,6 +59,7 @@ export class PgCheckpointer implements Checkpointer {
     const of = typeof options === "string" ? { url: options } : options;
     if ("database" in of) this.#db = of.database;
     else this.#db = "url" in of ? new PgDatabase({ waitMs: 0, ...of }) : new PgliteDatabase(of);
+    this.upkeep = new PgUpkeep(this.#db);
   }
 
   get describe(): string {
