@@ -44,6 +44,10 @@ export const ERRORS = {
   too_deep: { category: "invalid", message: "A value is nested too deeply." },
   not_serialisable: { category: "invalid", message: "A value cannot be stored as JSON without loss." },
   graph_required: { category: "invalid", message: "The server serves several graphs: name one." },
+  idempotency_key_reused: {
+    category: "invalid",
+    message: "The idempotency key was used for another request.",
+  },
   message_exists: { category: "invalid", message: "Another message of this id is in the thread." },
   decision_required: { category: "invalid", message: "This interrupt demands a decision." },
   interrupt_id_required: { category: "invalid", message: "This interrupt must be answered by its id." },
@@ -81,6 +85,22 @@ export class HoldpointError extends Error {
     this.category = ERRORS[code].category;
     this.details = details;
   }
+}
+
+/** The storage was closed by its owner: nothing brings it back. */
+export class StorageClosed extends HoldpointError {
+  constructor(what: string) {
+    super("database_unavailable", `${what} is closed`);
+  }
+}
+
+/** Whether the storage may be back in a moment: the same may be tried again. */
+export function isAway(error: unknown): boolean {
+  return (
+    error instanceof HoldpointError &&
+    error.code === "database_unavailable" &&
+    !(error instanceof StorageClosed)
+  );
 }
 
 export interface ValidationFault {

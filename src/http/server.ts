@@ -7,6 +7,7 @@ import { HoldpointError } from "../errors.js";
 import type { Runtime } from "../runs/index.js";
 import { description } from "./description.js";
 import { callerRefusal, registerGuard } from "./guard.js";
+import { registerIdempotencyKeys } from "./idempotency-key.js";
 import { registerJsonBody } from "./json-body.js";
 import { registerProblems, sendProblem } from "./problem.js";
 import type { App, RouteContext } from "./route-context.js";
@@ -17,6 +18,7 @@ import { serviceRoutes } from "./routes/service.js";
 import { streamRoutes } from "./routes/stream.js";
 import { historyRoutes } from "./routes/history.js";
 import { threadRoutes } from "./routes/threads.js";
+import { registerShutdown } from "./shutdown.js";
 
 export interface HttpOptions {
   readonly corsOrigins: readonly string[];
@@ -42,6 +44,8 @@ export async function buildServer(
     bodyLimit: options.bodyLimit,
     // Open streams would keep a closing server alive for ever.
     forceCloseConnections: true,
+    // Until then every request has an answer of ours.
+    return503OnClosing: false,
     routerOptions: { maxParamLength: 100_000 },
     // A path that cannot be decoded reaches neither a route nor a hook, so the guard is asked here.
     frameworkErrors: (_error, request, reply) => {
@@ -56,7 +60,9 @@ export async function buildServer(
   // Answers are typed by their schemas; checking them again would cost each answer, and a mismatch its caller.
   app.setSerializerCompiler(() => JSON.stringify);
   registerJsonBody(app);
+  registerIdempotencyKeys(app);
   registerProblems(app);
+  registerShutdown(app, runtime);
   registerGuard(app, options.corsOrigins);
 
   await app.register(cors, {

@@ -43,6 +43,7 @@ import { RequestKeys } from "./request-keys.js";
 import { MemoryUpkeep } from "./memory-upkeep.js";
 import {
   decisionRecord,
+  messagesOfRun,
   newestOfEachKey,
   recordOf,
   type StoredThread,
@@ -262,11 +263,16 @@ export class InMemoryCheckpointer implements Checkpointer {
   ): Promise<readonly Claim[]> {
     const dead = new Set(
       [...this.#workers]
-        .filter(([id, { at, leaseMs }]) => others && id !== worker.id && at < Date.now() - leaseMs)
+        .filter(([id, { at, leaseMs }]) => id !== worker.id && at < (others ? Date.now() - leaseMs : 0))
         .map(([id]) => id),
     );
     const orphans = takeOver(this.#threads.values(), worker, graphs, dead, limit);
     return [...orphans, ...takeQueued(this.#threads.values(), worker, graphs, limit - orphans.length)];
+  }
+
+  async retire(workerId: string): Promise<void> {
+    const worker = this.#workers.get(workerId);
+    if (worker !== undefined) this.#workers.set(workerId, { ...worker, at: -Infinity });
   }
 
   async release(ref: ThreadRef, epoch: number, { inFlight }: { inFlight: boolean }): Promise<boolean> {
@@ -319,8 +325,8 @@ export class InMemoryCheckpointer implements Checkpointer {
       [...(this.#threads.get(keyOf(ref))?.runs.values() ?? [])],
       page,
       -1,
-      ["integer"],
-      (run) => [run.firstSeq],
+      ["integer", "string"],
+      (run) => [run.firstSeq, run.runId],
     );
   }
 
@@ -338,15 +344,7 @@ export class InMemoryCheckpointer implements Checkpointer {
 
   async runMessages(ref: ThreadRef, runId: string): Promise<readonly Message[]> {
     const thread = this.#threads.get(keyOf(ref));
-    const { firstSeq, lastSeq } = thread?.runs.get(runId) ?? { firstSeq: Infinity, lastSeq: null };
-    const from = Math.max(firstSeq, (thread?.head.logFloor ?? 0) + 1);
-    const latest = new Map<number, Message>();
-    for (const row of thread?.messages ?? []) {
-      if (row.runId === runId && row.seq >= from && row.seq <= (lastSeq ?? Infinity))
-        latest.set(row.pos, row.message);
-    }
-    // In the order they were added; of one that was replaced, the last version at its first place.
-    return [...latest.values()];
+    return thread === undefined ? [] : messagesOfRun(thread, runId);
   }
 
   async interrupt(tenant: string, id: string): Promise<Interrupt | null> {

@@ -85,3 +85,15 @@ export function newestOfEachKey(interrupts: readonly Interrupt[]): Interrupt[] {
   );
   return interrupts.filter((interrupt) => [...newest.values()].includes(interrupt));
 }
+
+/** The messages that a run added, as far as its part of the log is there: in that order, each in its last version. */
+export function messagesOfRun(thread: StoredThread, runId: string): Message[] {
+  const run = thread.runs.get(runId);
+  if (run === undefined) return [];
+  const from = Math.max(run.firstSeq, thread.head.logFloor + 1);
+  const latest = new Map<number, Message>();
+  for (const row of thread.messages)
+    if (row.runId === runId && row.seq >= from && row.seq <= (run.lastSeq ?? Infinity))
+      latest.set(row.pos, row.message);
+  return [...latest.values()];
+}
