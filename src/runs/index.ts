@@ -9,4 +9,5 @@ export { asJsonSchema } from "./response-schema.js";
 export type { ResumeRequest, RunHandle, StopReceipt, Waiting } from "./requests.js";
 export { Runtime } from "./runtime.js";
 export { THREAD_ID } from "./thread-key.js";
+export type { Gap } from "./run-reader.js";
 export type { RunView, StateView, ThreadView } from "./thread-service.js";
