@@ -33,6 +33,9 @@ export async function buildApp(
     slowPollMs: settings.HOLDPOINT_SLOW_POLL_MS,
     stopWaitMs: settings.HOLDPOINT_STOP_WAIT_MS,
     concurrency: settings.HOLDPOINT_CONCURRENCY,
+    sweepMs: settings.HOLDPOINT_SWEEP_MS,
+    retentionMs: settings.HOLDPOINT_RETENTION ?? null,
+    eventRetentionMs: settings.HOLDPOINT_EVENT_RETENTION ?? null,
     ...(settings.HOLDPOINT_HEARTBEAT_MS === undefined
       ? {}
       : { heartbeatMs: settings.HOLDPOINT_HEARTBEAT_MS }),

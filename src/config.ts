@@ -3,6 +3,7 @@
  */
 import { existsSync } from "node:fs";
 import { z } from "zod";
+import { durationMs } from "./lib/duration.js";
 import { show } from "./lib/show.js";
 import { didYouMean } from "./lib/nearest.js";
 
@@ -13,6 +14,12 @@ const list = z.string().transform((text) =>
     .filter((part) => part !== ""),
 );
 const whole = (least: number, most: number) => z.coerce.number<string>().int().min(least).max(most);
+const duration = z.string().transform((text, ctx) => {
+  const ms = durationMs(text);
+  if (ms !== null) return ms;
+  ctx.addIssue({ code: "custom", message: "it is a time above zero, as 30d, 12h, 90m, 30s or 500ms" });
+  return z.NEVER;
+});
 const origin = z
   .string()
   .refine(
@@ -80,6 +87,17 @@ const schema = z.object({
   HOLDPOINT_BODY_LIMIT: whole(1, 1 << 30)
     .default(1_048_576)
     .describe("the largest request body, in bytes"),
+  HOLDPOINT_RETENTION: duration
+    .optional()
+    .describe(
+      "threads in which nothing has happened for so long are deleted (30d, 12h); never one that runs or waits",
+    ),
+  HOLDPOINT_EVENT_RETENTION: duration
+    .optional()
+    .describe("of threads in which nothing has happened for so long old events are deleted (30d, 12h)"),
+  HOLDPOINT_SWEEP_MS: whole(1, 86_400_000)
+    .default(3_600_000)
+    .describe("between two sweeps of what is old, once for all processes"),
   HOLDPOINT_OPEN: z
     .enum(["0", "1"])
     .default("0")

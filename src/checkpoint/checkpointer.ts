@@ -32,9 +32,11 @@ import type {
   DecisionRecord,
 } from "./records.js";
 import type { ThreadRef, Wake } from "./wake.js";
+import type { Upkeep } from "./upkeep.js";
 import type { RequestKey, UsedKey, Enqueue, Enqueued, Write, Fork, Forked, Written } from "./writes.js";
 
 export type * from "./records.js";
+export type * from "./upkeep.js";
 export type * from "./writes.js";
 export type * from "./wake.js";
 
@@ -46,6 +48,8 @@ export interface Checkpointer {
   close(): Promise<void>;
   /** What it stores in, for people: "memory", "embedded (…)", "PostgreSQL …". */
   readonly describe: string;
+  /** What is done by the clock, once for all processes. */
+  readonly upkeep: Upkeep;
   /** Answers while the storage does and takes writes; throws otherwise. */
   ping(): Promise<void>;
 

@@ -38,6 +38,8 @@ export interface ThreadHead extends ThreadRef {
   readonly currentNode: string | null;
   readonly nextNodes: readonly string[];
   readonly interruptReason: string | null;
+  /** Events up to here were deleted when they got old. */
+  readonly logFloor: number;
   /** Runs that wait for this thread. */
   readonly queued: number;
   readonly createdAt: string;

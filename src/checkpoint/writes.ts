@@ -26,7 +26,7 @@ export interface CheckpointWrite {
 
 export interface InterruptDecision {
   readonly id: string;
-  readonly status: "resolved" | "cancelled";
+  readonly status: "resolved" | "expired" | "cancelled";
   readonly answer: Answer | null;
   /** The run that the same write starts. */
   readonly resumedBy: string | null;

@@ -1,5 +1,6 @@
+import type { Duration } from "../lib/duration.js";
 import type { Json, JsonObject } from "../lib/json.js";
-import type { Answer, DecisionKind } from "./interrupt.js";
+import type { Answer, DecisionKind, OnExpiry } from "./interrupt.js";
 import type { Message, NewMessage } from "./message.js";
 import type { Target, Task, Values } from "./snapshot.js";
 import type { ExecutionMeta } from "./status.js";
@@ -82,6 +83,9 @@ export interface HoldPoint {
   readonly responseSchema?: Json;
   readonly named?: boolean;
   readonly onDeny?: string;
+  /** Milliseconds. */
+  readonly expiresIn?: number;
+  readonly onExpiry?: OnExpiry;
 }
 
 /** How a graph's own fields are checked and combined. Made in graph/, so that the engine knows no schema library. */
@@ -127,6 +131,10 @@ export interface InterruptRequest {
   /** A zod schema or a JSON Schema that `data` of the answer must fit. */
   readonly responseSchema?: unknown;
   readonly decisions?: readonly DecisionKind[];
+  /** How long it waits each time it is asked: "24h", "90s", milliseconds. Default: as long as it takes. */
+  readonly expiresIn?: Duration | undefined;
+  /** What an expiry answers. "fail", the default, ends the run as an error; a resume asks again. */
+  readonly onExpiry?: OnExpiry | undefined;
   /** Names this call, so that the order of calls does not matter. */
   readonly key?: string;
 }

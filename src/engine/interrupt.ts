@@ -9,6 +9,11 @@ export const INTERRUPT_KINDS = ["before", "after", "manual", "request", "tool", 
 export type InterruptKind = (typeof INTERRUPT_KINDS)[number];
 export const INTERRUPT_STATUSES = ["open", "resolved", "expired", "cancelled"] as const;
 export type InterruptStatus = (typeof INTERRUPT_STATUSES)[number];
+export const EXPIRIES = ["approve", "deny", "fail"] as const;
+/** What happens when nobody answers in time: an answer by `expiry`, or the end of the run as an error. */
+export type OnExpiry = (typeof EXPIRIES)[number];
+/** Who answers where nobody did in time. */
+export const EXPIRY = "expiry";
 
 /** What each kind of interrupt offers (design: engine, section 5). */
 export const OFFERED: Readonly<Record<InterruptKind, readonly DecisionKind[]>> = deepFreeze({
@@ -60,6 +65,9 @@ export interface Ask {
   readonly named: boolean;
   /** An answer without a decision means "go on". */
   readonly plain: boolean;
+  /** Milliseconds that it waits for its answer each time it is asked; without it, as long as it takes. */
+  readonly expiresIn?: number;
+  readonly onExpiry?: OnExpiry;
 }
 
 /** One pause: a durable record with an id, waiting for an answer or having had it. */
@@ -75,9 +83,11 @@ export interface Interrupt extends Ask {
   /** The commit that opened it, as the thread's seq. */
   readonly seq: number;
   readonly createdAt: string;
+  /** From then on it may expire; null where it waits as long as it takes. */
+  readonly expiresAt: string | null;
   readonly decidedAt: string | null;
   readonly decision: Answer | null;
-  /** The run that went on with this answer; null while others were missing, or where it was cancelled. */
+  /** The run that went on with this answer, or failed of its expiry; null while others were missing, or where it was cancelled. */
   readonly resumedBy: string | null;
 }
 

@@ -140,8 +140,12 @@ function askAgain(task: Task, times: number): Ask {
 /** The answer to one ask of a task, or null while it is missing. The newest row of a key counts. */
 export function answerTo(rows: readonly Interrupt[], task: Task, ask: Pick<Ask, "key">): Answer | null {
   const row = rows.findLast((candidate) => candidate.taskId === task.id && candidate.key === ask.key);
-  return row?.status === "resolved" ? row.decision : null;
+  return row === undefined ? null : answerOf(row);
 }
+
+/** What an interrupt was answered, by a person or by its expiry; null where it was cancelled, or where its expiry failed the run. */
+export const answerOf = ({ status, decision }: Interrupt): Answer | null =>
+  status === "resolved" || status === "expired" ? decision : null;
 
 function unanswered(task: Task, rows: readonly Interrupt[]): readonly Ask[] {
   return (task.asks ?? NO_ASKS).filter((ask) => answerTo(rows, task, ask) === null);

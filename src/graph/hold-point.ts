@@ -1,13 +1,14 @@
 import { END, OFFERED, type DecisionKind, type HoldPoint, type NodeState } from "../engine/index.js";
-import { asJsonSchema } from "../runs/index.js";
+import { asJsonSchema, expiryOf } from "../runs/index.js";
 
 /** A declared hold point before it is checked. */
 export type DeclaredHold = string | { readonly node: string; readonly [option: string]: unknown };
 
 const FUNCTIONS = ["when", "message", "data"] as const;
-const KNOWN = new Set(["node", ...FUNCTIONS, "decisions", "responseSchema", "named", "onDeny"]);
+const OTHERS = ["decisions", "responseSchema", "named", "onDeny", "expiresIn", "onExpiry"];
+const KNOWN = new Set(["node", ...FUNCTIONS, ...OTHERS]);
 /** Promised by the design, not there yet: a rule about money that is silently ignored would be worse than none. */
-const LATER = ["approvals", "approvers", "excludeRequester", "expiresIn", "onExpiry"];
+const LATER = ["approvals", "approvers", "excludeRequester"];
 
 /** Hold points by node, and every fault. A node named twice holds once, by its object. */
 export function holdPoints(
@@ -50,12 +51,7 @@ function fromObject(
       faults.push(`${at}: ${name} is a function of the state`);
   }
   const decisions = given.decisions as readonly DecisionKind[] | undefined;
-  const refused = (decisions ?? []).filter((decision) => !OFFERED.before.includes(decision));
-  if (refused.length > 0)
-    faults.push(
-      `${at}: a hold point does not offer ${refused.join(", ")}; it offers ${OFFERED.before.join(", ")}`,
-    );
-  if (decisions?.length === 0) faults.push(`${at}: decisions is empty: nobody could answer`);
+  faults.push(...decisionFaults(decisions).map((fault) => `${at}: ${fault}`));
   if (given.onDeny !== undefined && typeof given.onDeny !== "string")
     faults.push(`${at}: onDeny is the name of a node, or ${END}`);
   let responseSchema: HoldPoint["responseSchema"] = null;
@@ -64,6 +60,15 @@ function fromObject(
   } catch (error) {
     faults.push(`${at}: responseSchema: ${error instanceof Error ? error.message : String(error)}`);
   }
+  const { expiresIn, onExpiry } = given;
+  const { expiry, faults: expiryFaults } = expiryOf(
+    { expiresIn, onExpiry },
+    {
+      decisions: decisions ?? OFFERED.before,
+      responseSchema: responseSchema ?? null,
+    },
+  );
+  faults.push(...expiryFaults.map((fault) => `${at}: ${fault}`));
   const functions = Object.fromEntries(
     FUNCTIONS.flatMap((name) =>
       given[name] === undefined ? [] : [[name, given[name] as (state: NodeState) => unknown]],
@@ -79,6 +84,18 @@ function fromObject(
       responseSchema,
       named: given.named === true,
       ...(typeof given.onDeny === "string" ? { onDeny: given.onDeny } : {}),
+      ...expiry,
     },
   };
+}
+
+function decisionFaults(decisions: readonly DecisionKind[] = OFFERED.before): string[] {
+  const refused = decisions.filter((decision) => !OFFERED.before.includes(decision));
+  const offered = OFFERED.before.join(", ");
+  return [
+    ...(refused.length > 0
+      ? [`a hold point does not offer ${refused.join(", ")}; it offers ${offered}`]
+      : []),
+    ...(decisions.length === 0 ? ["decisions is empty: nobody could answer"] : []),
+  ];
 }

@@ -10,9 +10,11 @@ import type {
   NodeOptions,
   NodeState,
   NodeStateBase,
+  OnExpiry,
   Send,
 } from "../engine/index.js";
 import type { Checkpointer } from "../checkpoint/checkpointer.js";
+import type { Duration } from "../lib/duration.js";
 
 // zod's own name for "any object schema" needs its any.
 // eslint-disable-next-line @typescript-eslint/no-explicit-any
@@ -147,6 +149,10 @@ export interface HoldPointOptions<S extends StateSchema, N extends string> {
   readonly named?: boolean;
   /** Where a denial goes. Default: the node's `onDeny`, else END. */
   readonly onDeny?: Known<N> | "__end__";
+  /** How long it waits for an answer each time it is asked: "24h", "90s", milliseconds. Default: as long as it takes. */
+  readonly expiresIn?: Duration;
+  /** What an expiry answers. "fail", the default, ends the run as an error; a resume asks again. */
+  readonly onExpiry?: OnExpiry;
 }
 
 /** What `compile` takes. */

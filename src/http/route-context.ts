@@ -73,6 +73,7 @@ const REFUSALS = {
   403: "The origin or the host name is not allowed",
   404: "There is no such thing",
   409: "The thread, or the interrupt, is not in a condition for it",
+  410: "The interrupt was not answered in time",
   413: "The body is too large",
   422: "The request does not fit",
   503: "The database does not answer, or the server is shutting down",

@@ -60,7 +60,7 @@ export function wireInterrupt(interrupt: Interrupt): Wire<typeof interruptModel>
     approvals: [],
     tool_call_id: null,
     created_at: interrupt.createdAt,
-    expires_at: null,
+    expires_at: interrupt.expiresAt,
     decided_at: interrupt.decidedAt,
     decision: interrupt.decision === null ? null : wireDecision(interrupt.decision),
   };
@@ -257,6 +257,8 @@ export function wireGraph(def: GraphDefinition): Wire<typeof graphModel> {
       decisions: [...(hold.decisions ?? OFFERED[where])],
       response_schema: hold.responseSchema ?? null,
       on_deny: hold.onDeny ?? null,
+      expires_in_ms: hold.expiresIn ?? null,
+      on_expiry: hold.onExpiry ?? null,
     })),
   );
   return {

@@ -2,6 +2,7 @@
 import type { Checkpointer, Loaded, ThreadRef } from "../checkpoint/checkpointer.js";
 import { HoldpointError, invalid, notFound, type ValidationFault } from "../errors.js";
 import {
+  answerOf,
   checkAnswer,
   isSentState,
   placeOf,
@@ -79,7 +80,7 @@ export type Standing =
   /** Said before, by the same person in the same words: the first outcome stands. */
   | { readonly kind: "repeated"; readonly interrupt: Interrupt };
 
-/** How each interrupt stands. Throws `not_found`, `already_decided`, `interrupt_cancelled`. */
+/** How each interrupt stands. Throws `not_found`, `already_decided`, `interrupt_cancelled`, `interrupt_expired`. */
 export async function standings(
   checkpointer: Checkpointer,
   ref: ThreadRef,
@@ -96,10 +97,11 @@ export async function standings(
       if (interrupt.status === "cancelled") {
         throw new HoldpointError(
           "interrupt_cancelled",
-          "a stop cancelled this interrupt; resume the thread to be asked again",
+          "a stop, or the expiry of another interrupt, cancelled this one; resume the thread to be asked again",
           { interrupt_id: interrupt.id },
         );
       }
+      if (interrupt.status === "expired") throw expired(interrupt);
       if (each.byName && interrupt.decision !== null && sameAnswer(interrupt.decision, each.request, by, def))
         return { kind: "repeated", interrupt };
       const { decision } = interrupt;
@@ -109,6 +111,18 @@ export async function standings(
           : ` ${decision.by} decided ${decision.decision === null ? "to go on" : `"${decision.decision}"`} at ${decision.at}.`;
       throw new HoldpointError("already_decided", `this interrupt was answered already.${who}`, { decision });
     }),
+  );
+}
+
+function expired({ id, decision, decidedAt }: Interrupt): HoldpointError {
+  const then =
+    decision === null
+      ? "its thread failed of it; resume the thread to be asked again"
+      : `the answer was "${decision.decision ?? ""}", by its hold point's onExpiry`;
+  return new HoldpointError(
+    "interrupt_expired",
+    `nobody answered this interrupt in time, and at ${decidedAt ?? ""} it expired: ${then}`,
+    { interrupt_id: id, decision },
   );
 }
 
@@ -229,7 +243,7 @@ export function givenAnswers(
     if (task.stage === "done") continue;
     for (const ask of task.asks ?? []) {
       const row = interrupts.findLast((each) => each.taskId === task.id && each.key === ask.key);
-      const earlier = row?.status === "resolved" ? row.decision : null;
+      const earlier = row === undefined ? null : answerOf(row);
       const answer = now.find((each) => each.interruptId === row?.id) ?? earlier;
       if (answer === null) complete = false;
       else {

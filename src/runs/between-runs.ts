@@ -93,12 +93,12 @@ export function patchEvents(change: Change, step: number): PatchDraft[] {
   ];
 }
 
-/** An interrupt was answered or cancelled. */
-export function decisionEvent(interrupt: Interrupt): Draft {
+/** An interrupt was answered, expired or was cancelled. */
+export function decisionEvent(interrupt: Interrupt, cancelledBy = "a stop"): Draft {
   const { decision } = interrupt;
   const said =
     interrupt.status === "cancelled"
-      ? "cancelled by a stop"
+      ? `cancelled by ${cancelledBy}`
       : decision === null
         ? interrupt.status
         : `${decision.decision ?? "go on"}, by ${decision.by}`;

@@ -15,6 +15,7 @@ import {
   mayRepeat,
   ownerId,
   pausedStatus,
+  placeOf,
   plan,
   ResultFault,
   type FinalStatus,
@@ -43,6 +44,10 @@ import { storedOutcome, storeOutcome } from "./task-records.js";
 const context = new AsyncLocalStorage<{ thread_id: string; run_id: string }>();
 /** The run whose code is running, for logging what it let fall. */
 export const currentRun = (): { thread_id: string; run_id: string } | undefined => context.getStore();
+
+/** Whether a run is the end that an interrupt came to which nobody answered in time: it does nothing else. */
+const expiredInto = ({ status, decision, resumedBy }: Interrupt, runId: string): boolean =>
+  status === "expired" && decision === null && resumedBy === runId;
 
 /** Lost processes at one step after which a run gives up. */
 const CRASH_LOOP = 3;
@@ -84,6 +89,8 @@ class Execution {
   }
 
   async #loop(): Promise<RunResult | null> {
+    const expired = this.#rows.find((row) => expiredInto(row, this.#job.run.runId));
+    if (expired !== undefined) return this.#finish("error", { fault: this.#faultOf(expired) });
     let crashed = this.#job.crashedAt !== null;
     while (!this.#control.lost) {
       const next = this.#plan();
@@ -119,6 +126,18 @@ class Execution {
     const next = plan(this.#deps.def, at.snapshot, this.#rows, this.#way.verdicts, at.failures);
     at.snapshot = next.snapshot;
     return next;
+  }
+
+  #faultOf({ node, path, message, expiresAt, taskId }: Interrupt): RunFault {
+    const { def, snapshot } = this.#at;
+    return {
+      code: "interrupt_expired",
+      message: `nobody answered ${JSON.stringify(message)} until ${expiresAt ?? ""}; resume to be asked again`,
+      node,
+      path,
+      step: snapshot.step,
+      attempt: placeOf(def, snapshot, taskId)?.task.attempts ?? 0,
+    };
   }
 
   /** Nothing can be done any more in this run. */

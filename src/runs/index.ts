@@ -1,4 +1,5 @@
 export { currentRun } from "./execute-run.js";
+export { expiryOf } from "./expiry.js";
 export { newMessageSchema } from "./message-input.js";
 export type { CheckpointRecord, RequestKey, ThreadRef } from "../checkpoint/checkpointer.js";
 export type { RuntimeOptions } from "./runtime-options.js";
@@ -8,4 +9,5 @@ export { asJsonSchema } from "./response-schema.js";
 export type { ResumeRequest, RunHandle, StopReceipt, Waiting } from "./requests.js";
 export { Runtime } from "./runtime.js";
 export { THREAD_ID } from "./thread-key.js";
+export type { Gap } from "./run-reader.js";
 export type { RunView, StateView, ThreadView } from "./thread-service.js";

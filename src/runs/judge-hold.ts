@@ -51,6 +51,8 @@ export async function judgeHold(place: Place, { step, position }: Snapshot): Pro
     decisions: hold.decisions ?? OFFERED[where],
     named: hold.named ?? false,
     plain: hold.plain,
+    ...(hold.expiresIn === undefined ? {} : { expiresIn: hold.expiresIn }),
+    ...(hold.onExpiry === undefined ? {} : { onExpiry: hold.onExpiry }),
   };
 }
 

@@ -25,6 +25,7 @@ import {
 import { deferred } from "../lib/deferred.js";
 import { show } from "../lib/show.js";
 import { jsonCopy, jsonFault, type Json } from "../lib/json.js";
+import { expiryOf } from "./expiry.js";
 import { asJsonSchema } from "./response-schema.js";
 import { orderFault } from "./call-order.js";
 import type { OnceStore } from "./once-store.js";
@@ -228,6 +229,10 @@ export class Attempt {
           `ctx.interrupt: "${decision}" is not a decision; there are ${OFFERED.request.join(", ")}`,
         );
     }
+    const decisions = request.decisions ?? OFFERED.request;
+    const responseSchema = asJsonSchema(request.responseSchema);
+    const { expiry, faults } = expiryOf(request, { decisions, responseSchema });
+    if (faults.length > 0) throw new TypeError(`ctx.interrupt: ${faults.join("; ")}`);
     return {
       key: request.key === undefined ? `#${this.#calls++}` : `=${request.key}`,
       kind: "request",
@@ -235,10 +240,11 @@ export class Attempt {
       reason: request.message,
       message: request.message,
       data: jsonCopy(data as Json),
-      responseSchema: asJsonSchema(request.responseSchema),
-      decisions: request.decisions ?? OFFERED.request,
+      responseSchema,
+      decisions,
       named: false,
       plain: false,
+      ...expiry,
     };
   }
 

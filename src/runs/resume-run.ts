@@ -1,9 +1,10 @@
-/** Answers what a thread waits for, and continues one that was stopped or failed. */
+/** Answers what a thread waits for, for a person or a deadline, and continues one that was stopped or failed. */
 import type { Loaded, ThreadHead, ThreadRef, Write } from "../checkpoint/checkpointer.js";
 import { HoldpointError, invalid } from "../errors.js";
 import {
   applySaid,
   draft,
+  EXPIRY,
   isInterrupted,
   MOVES,
   scopesOf,
@@ -83,10 +84,55 @@ export class Resumption {
     );
   }
 
+  /**
+   * The deadline of an interrupt has come: it is answered as its hold point says, or fails its thread. False where it is no
+   * longer open: a person or a stop came first.
+   */
+  async expire(ref: ThreadRef, interruptId: string): Promise<boolean> {
+    return untilSettled(async () => {
+      refuseWhenDraining(this.#deps.worker);
+      const loaded = await this.#deps.checkpointer.load(ref);
+      if (loaded.head === null || !isInterrupted(loaded.head.status)) return false;
+      const interrupt = loaded.interrupts.find(({ id, status }) => id === interruptId && status === "open");
+      if (interrupt === undefined) return false;
+      const { onExpiry = "fail" } = interrupt;
+      if (onExpiry === "fail") return (await this.#fail(ref, loaded, interrupt)) && true;
+      const request = { interruptId, decision: onExpiry };
+      const standing = {
+        kind: "open" as const,
+        interrupt,
+        bound: { id: interruptId, request, path: "", byName: true },
+      };
+      return (await this.#answer({ ref, by: EXPIRY }, loaded, [standing], "expired")) && true;
+    });
+  }
+
+  /** A run that ends at once with `interrupt_expired`: what it is told by is the row that expired without an answer. */
+  #fail(ref: ThreadRef, loaded: Loaded, expired: Interrupt): Promise<RunHandle | undefined> {
+    const def = this.#graphOf(loaded, undefined);
+    const [runId, at] = [newId(), isoNow()];
+    const open = loaded.interrupts.filter(({ status }) => status === "open");
+    return this.#goOn(ref, loaded, {
+      def,
+      runId,
+      decided: open.map((row) =>
+        row.id === expired.id
+          ? { ...row, status: "expired", decidedAt: at, resumedBy: runId }
+          : { ...row, status: "cancelled", decidedAt: at },
+      ),
+      said: [],
+      merged: {},
+      decision: null,
+      config: checkConfig(def, {}),
+      key: undefined,
+    });
+  }
+
   async #answer(
     request: ResumeRequest,
     loaded: Loaded,
     standing: readonly Standing[],
+    as: "resolved" | "expired" = "resolved",
   ): Promise<RunHandle | Waiting | undefined> {
     const { ref, by } = request;
     const { head } = loaded;
@@ -96,9 +142,9 @@ export class Resumption {
     const config = checkConfig(def, request.config ?? {});
     const { given, complete } = givenAnswers(loaded, answers);
     if (!complete) {
-      const decided = open.map(({ interrupt }, i) => decide(interrupt, answers[i], null));
+      const decided = open.map(({ interrupt }, i) => decide(interrupt, as, answers[i], null));
       const written = await writeBetween(this.#deps, loaded, {
-        drafts: decided.map(decisionEvent),
+        drafts: decided.map((row) => decisionEvent(row)),
         decide: decided.map(decisionOf),
         position: withHolds(loaded.snapshot.position, config.holds),
         key: request.key,
@@ -113,7 +159,7 @@ export class Resumption {
     return this.#goOn(ref, loaded, {
       def,
       runId,
-      decided: open.map(({ interrupt }, i) => decide(interrupt, answers[i], runId)),
+      decided: open.map(({ interrupt }, i) => decide(interrupt, as, answers[i], runId)),
       said: [...given, { messages: merged.messages, state: null, about: null }],
       merged: merged.fields,
       decision: (given.find(({ answer }) => answer.decision === "deny") ?? given.at(-1))?.answer ?? null,
@@ -170,7 +216,7 @@ export class Resumption {
         runId,
         change,
         source: "patch",
-        before: decided.map(decisionEvent),
+        before: decided.map((row) => decisionEvent(row, "an expiry")),
         events: [started, ...patchEvents(change, loaded.head.step)],
         decide: decided.map(decisionOf),
         decision,
@@ -224,19 +270,24 @@ interface GoOn {
 }
 
 /** An interrupt with its answer. */
-function decide(interrupt: Interrupt, decision: Answer | undefined, resumedBy: string | null): Interrupt {
+function decide(
+  interrupt: Interrupt,
+  status: "resolved" | "expired",
+  decision: Answer | undefined,
+  resumedBy: string | null,
+): Interrupt {
   return {
     ...interrupt,
-    status: "resolved",
+    status,
     decision: decision ?? null,
     decidedAt: decision?.at ?? null,
     resumedBy,
   };
 }
 
-const decisionOf = ({ id, decision, decidedAt, resumedBy }: Interrupt): Write["decide"][number] => ({
+const decisionOf = ({ id, status, decision, decidedAt, resumedBy }: Interrupt): Write["decide"][number] => ({
   id,
-  status: "resolved",
+  status: status === "open" ? "resolved" : status,
   answer: decision,
   resumedBy,
   at: decidedAt ?? isoNow(),

@@ -30,6 +30,12 @@ export interface RunReaderDeps {
   readonly options: RuntimeOptions;
 }
 
+/** Events that were deleted when they got old, by their numbers. */
+export interface Gap {
+  readonly from: number;
+  readonly to: number;
+}
+
 export class RunReader {
   readonly #deps: RunReaderDeps;
 
@@ -41,16 +47,23 @@ export class RunReader {
   events(
     ref: ThreadRef,
     after: number,
-    of: { until?: string; idle?: () => Promise<boolean>; signal?: AbortSignal | undefined },
+    of: {
+      until?: string;
+      /** The run may be so old that its events are gone. */
+      mayBeOld?: boolean;
+      idle?: () => Promise<boolean>;
+      signal?: AbortSignal | undefined;
+    },
   ): AsyncGenerator<RunEvent, void, undefined> {
-    const { until } = of;
+    const { until, mayBeOld = false } = of;
     if (until === undefined) return this.#tail(ref, after, of);
     let begun = false;
-    const idle = async (): Promise<boolean> => !begun && (await this.#wasDropped(ref, until));
+    const idle = async (): Promise<boolean> => !begun && (await this.#isNotLogged(ref, until));
     const seen = (event: RunEvent): void => {
       if (event.runId === until) begun = true;
     };
-    return this.#untilTerminal(this.#tail(ref, after, { ...of, idle }), ref, until, seen);
+    const all = this.#tail(ref, after, { ...of, idle });
+    return this.#untilTerminal(mayBeOld ? this.#unlessGone(all, ref, until) : all, ref, until, seen);
   }
 
   async *#tail(
@@ -88,6 +101,15 @@ export class RunReader {
     }
   }
 
+  /** Nothing where the run's own events are gone: those behind them are of other runs. */
+  async *#unlessGone(
+    events: AsyncGenerator<RunEvent, void, undefined>,
+    ref: ThreadRef,
+    runId: string,
+  ): AsyncGenerator<RunEvent, void, undefined> {
+    if (!(await this.#isNotLogged(ref, runId))) yield* events;
+  }
+
   async *#untilTerminal(
     events: AsyncGenerator<RunEvent, void, undefined>,
     ref: ThreadRef,
@@ -99,26 +121,31 @@ export class RunReader {
       yield event;
       if (event.runId === runId && isTerminal(event.eventType)) return;
     }
-    if (!(await this.#wasDropped(ref, runId))) return;
-    // It never began, so the log has nothing of it: whoever waits for its end is told outside the numbers.
+    if (!(await this.#isNotLogged(ref, runId))) return;
+    // Whoever waits for its end is told outside the numbers.
     const result = await this.current(ref, runId);
     yield unlogged(terminalEvent(result), ref.threadId, runId);
   }
 
-  /** Whether the run waited and was dropped before it began. */
-  async #wasDropped(ref: ThreadRef, runId: string): Promise<boolean> {
-    const run = await this.#deps.checkpointer.run(ref, runId);
-    return run !== null && run.startedAt === null && run.endedAt !== null;
+  /** Whether the run has ended and the log has nothing of that: it was dropped before it began, or its events are gone. */
+  async #isNotLogged(ref: ThreadRef, runId: string): Promise<boolean> {
+    const { checkpointer } = this.#deps;
+    const run = await checkpointer.run(ref, runId);
+    if (run?.endedAt == null) return false;
+    if (run.startedAt === null) return true;
+    const head = await checkpointer.thread(ref);
+    return run.lastSeq !== null && run.lastSeq <= (head?.logFloor ?? 0);
   }
 
   /**
    * Where a reader begins: after its cursor, or at the start of the current or last run. `nothing` says that there is
-   * nothing newer and nothing runs. Throws `not_found`, `cursor_ahead`.
+   * nothing newer and nothing runs; `gap` are numbers behind the cursor whose events are gone. Throws `not_found`,
+   * `cursor_ahead`.
    */
   async attach(
     ref: ThreadRef,
     cursor: number | null,
-  ): Promise<{ head: ThreadHead; after: number; nothing: boolean }> {
+  ): Promise<{ head: ThreadHead; after: number; nothing: boolean; gap: Gap | null }> {
     const { checkpointer } = this.#deps;
     const head = await checkpointer.thread(ref);
     if (head === null) throw noThread(ref);
@@ -134,7 +161,8 @@ export class RunReader {
     const after = cursor ?? (run === null || run.request !== null ? head.seq : run.firstSeq - 1);
     const quiet = head.status !== "running" && head.status !== "queued";
     const nothing = quiet && (await checkpointer.log(ref, after, 1)).length === 0;
-    return { head, after, nothing };
+    const gap = after < head.logFloor ? { from: after + 1, to: head.logFloor } : null;
+    return { head, after, nothing, gap };
   }
 
   /** Whether no run is active on the thread and none waits, or it was deleted. */
@@ -203,7 +231,7 @@ export class RunReader {
         return run?.endedAt == null ? null : this.current(ref, runId);
       },
       current: () => this.current(ref, runId),
-      events: (signal) => this.events(ref, after, { until: runId, signal }),
+      events: (signal) => this.events(ref, after, { until: runId, mayBeOld: control === undefined, signal }),
       cause: () => control?.cause,
     };
   }

@@ -103,6 +103,11 @@ export class RunService {
     return this.#resumption.resume(request);
   }
 
+  /** The deadline of an interrupt has come; false where it is no longer open. */
+  expire(ref: ThreadRef, interruptId: string): Promise<boolean> {
+    return this.#resumption.expire(ref, interruptId);
+  }
+
   /** Ends the current run, or cancels what the thread waits for. */
   stop(ref: ThreadRef, of: StopOf): Promise<StopReceipt> {
     return stopRun(this.#deps, this.reader, ref, of);

@@ -191,6 +191,8 @@ export class RunWriter {
 
   #openInterrupt({ task, ask }: Opening): Interrupt {
     const { ref, run } = this.#job;
+    const createdAt = isoNow();
+    const { expiresIn } = ask;
     return {
       ...ask,
       ...(ask.kind === "crash"
@@ -205,7 +207,8 @@ export class RunWriter {
       path: task.path,
       status: "open",
       seq: 0,
-      createdAt: isoNow(),
+      createdAt,
+      expiresAt: expiresIn === undefined ? null : new Date(Date.parse(createdAt) + expiresIn).toISOString(),
       decidedAt: null,
       decision: null,
       resumedBy: null,

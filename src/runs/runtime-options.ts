@@ -16,6 +16,12 @@ export interface RuntimeOptions {
   readonly stopWaitMs: number;
   /** Runs executing at once in this process. Default 64. */
   readonly concurrency: number;
+  /** Between two sweeps of what is old, once in the whole cluster. Default an hour. */
+  readonly sweepMs: number;
+  /** Threads that nobody has used for so long are deleted; null keeps them. */
+  readonly retentionMs: number | null;
+  /** Of threads that nobody has used for so long the old events are deleted; null keeps them. */
+  readonly eventRetentionMs: number | null;
   readonly hooks: RunHooks;
 }
 
@@ -34,6 +40,9 @@ export function runtimeOptions(given: Partial<RuntimeOptions> = {}): RuntimeOpti
     slowPollMs: given.slowPollMs ?? 5000,
     stopWaitMs: given.stopWaitMs ?? 10_000,
     concurrency: given.concurrency ?? 64,
+    sweepMs: given.sweepMs ?? 3_600_000,
+    retentionMs: given.retentionMs ?? null,
+    eventRetentionMs: given.eventRetentionMs ?? null,
     hooks: given.hooks ?? {},
   };
 }

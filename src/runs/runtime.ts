@@ -9,6 +9,7 @@ import { RunService } from "./run-service.js";
 import { RunWorker } from "./run-worker.js";
 import { threadKey } from "./thread-key.js";
 import { ThreadService } from "./thread-service.js";
+import { Timers } from "./timers.js";
 
 /** Milliseconds in which `ready` answers. */
 const READY_MS = 1500;
@@ -21,6 +22,7 @@ export class Runtime {
   readonly checkpointer: Checkpointer;
   readonly #live: Live;
   readonly #worker: RunWorker;
+  readonly #timers: Timers;
   readonly #log: Logger;
   readonly #feeds = new WeakMap<EventPublisher, (event: RunEvent) => void>();
   #started: Promise<void> | null = null;
@@ -37,6 +39,8 @@ export class Runtime {
     this.#worker = new RunWorker(shared);
     this.runs = new RunService({ ...shared, worker: this.#worker });
     this.threads = new ThreadService({ ...shared, reader: this.runs.reader });
+    this.#timers = new Timers({ ...shared, expire: (ref, id) => this.runs.expire(ref, id) });
+    this.#live.tap((event) => this.#timers.notice(event));
     this.#live.tap((event, graph) => {
       for (const feed of this.#feedsOf(graph)) feed(event);
     });
@@ -69,6 +73,7 @@ export class Runtime {
     try {
       await this.checkpointer.open();
       await this.#worker.start();
+      this.#timers.start();
     } catch (error) {
       this.#deafen();
       throw error;
@@ -115,8 +120,8 @@ export class Runtime {
   }
 
   /** Takes no more work, and lets runs come to a place where they can be left, at most for `ms`. */
-  drain(ms: number): Promise<void> {
-    return this.#worker.drain(ms);
+  async drain(ms: number): Promise<void> {
+    await Promise.all([this.#timers.end(), this.#worker.drain(ms)]);
   }
 
   /** Ends streams and lets those go who wait for runs; they find them again in another process. */

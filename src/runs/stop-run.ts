@@ -192,7 +192,7 @@ async function cancel(
     at: stop.at,
   }));
   const written = await writeBetween(deps, loaded, {
-    drafts: cancelled.map(decisionEvent),
+    drafts: cancelled.map((interrupt) => decisionEvent(interrupt)),
     head: { status: "stopped", interruptReason: null },
     decide,
     drop: true,

@@ -19,6 +19,7 @@ import { stopsContract } from "./stops.js";
 import { takeoverContract } from "./takeover.js";
 import { tenantsContract } from "./tenants.js";
 import { threadsContract } from "./threads.js";
+import { upkeepContract } from "./upkeep.js";
 import { WORKER } from "./writes.js";
 
 export interface Made {
@@ -61,5 +62,6 @@ export function checkpointerContract(name: string, make: Make): void {
     logContract(subject);
     listsContract(subject);
     oddValuesContract(subject);
+    upkeepContract(subject);
   });
 }

@@ -92,6 +92,7 @@ export function forkContract(subject: Subject): void {
         currentNode: "WORK",
         nextNodes: ["WORK"],
         interruptReason: null,
+        logFloor: 0,
         queued: 0,
         createdAt: fork.at,
         updatedAt: fork.at,

@@ -126,6 +126,7 @@ export function interruptOf(run: Run, seq: number, of: InterruptOf): Interrupt {
     named: false,
     plain: true,
     createdAt: tick(),
+    expiresAt: null,
     decidedAt: null,
     decision: null,
     resumedBy: null,

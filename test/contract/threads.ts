@@ -84,6 +84,7 @@ export function threadsContract(subject: Subject): void {
         currentNode: null,
         nextNodes: [],
         interruptReason: null,
+        logFloor: 0,
         queued: 0,
         createdAt: at,
         updatedAt: at,

@@ -244,6 +244,7 @@ describe("what a fork needs is kept when an answer is taken", () => {
     status: "resolved" as const,
     seq: 1,
     createdAt: decision.at,
+    expiresAt: null,
     decidedAt: decision.at,
     decision,
     resumedBy: null,

@@ -163,6 +163,7 @@ export const row = (
   status: decision === null ? "open" : "resolved",
   seq: 1,
   createdAt: "2026-01-01T00:00:00.000Z",
+  expiresAt: null,
   decidedAt: null,
   decision,
   resumedBy: null,

@@ -171,10 +171,13 @@ export function renamed(stored: Stored): { readonly ref: ThreadRef; readonly sto
   return { ref, stored: JSON.parse(text) as Stored };
 }
 
-/** What of a turn is a promise: without ids, times and numbers of events, which differ where a thread went on elsewhere. */
+/**
+ * What of a turn is a promise: without ids, times and numbers of events, which differ where a thread went on elsewhere; and
+ * without what older recordings could not say.
+ */
 export function promised({ action, outputs, events, result }: Turn): Plain {
   const text = JSON.stringify({ action, outputs, events, result }, (key, value: unknown) =>
-    key === "seq" || key === "threadId" ? undefined : value,
+    key === "seq" || key === "threadId" || (key === "expiresAt" && value === null) ? undefined : value,
   );
   return JSON.parse(text.replace(TIME, "time").replace(ID, "id"));
 }

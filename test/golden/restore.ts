@@ -66,6 +66,8 @@ export async function restore(checkpointer: Checkpointer, ref: ThreadRef, stored
     open: interrupts.map((row) => ({
       ...row,
       status: "open",
+      // Older recordings do not have it.
+      expiresAt: (row as Partial<typeof row>).expiresAt ?? null,
       decision: null,
       decidedAt: null,
       resumedBy: null,
@@ -85,7 +87,7 @@ export async function restore(checkpointer: Checkpointer, ref: ThreadRef, stored
     head: { graph, status, step, currentNode, nextNodes, interruptReason },
     decide: decided.map(({ id, status: was, decision: answer, resumedBy, decidedAt }) => ({
       id,
-      status: was === "cancelled" ? "cancelled" : "resolved",
+      status: was === "open" ? "resolved" : was,
       answer,
       resumedBy,
       at: decidedAt ?? at,

@@ -40,8 +40,9 @@ describe("the keys of", () => {
   });
 
   it("an interrupt, which keeps to itself what only the engine needs and has what is to come", () => {
-    type Inside = "taskId" | "key" | "pauses" | "named" | "plain" | "seq" | "resumedBy";
-    type ToCome = "approvals_required" | "approvals" | "tool_call_id" | "expires_at";
+    type Own = "taskId" | "key" | "pauses" | "named" | "plain" | "seq" | "resumedBy";
+    type Inside = Own | "expiresIn" | "onExpiry";
+    type ToCome = "approvals_required" | "approvals" | "tool_call_id";
     expectTypeOf<keyof Wire<typeof models.interruptModel>>().toEqualTypeOf<
       Keys<Omit<Interrupt, Inside>> | ToCome
     >();
@@ -62,7 +63,7 @@ describe("the keys of", () => {
   });
 
   it("a thread", () => {
-    type Inside = "tenant" | "epoch" | "limit" | "checkpointId" | "interruptReason" | "queued";
+    type Inside = "tenant" | "epoch" | "limit" | "checkpointId" | "interruptReason" | "logFloor" | "queued";
     expectTypeOf<keyof Wire<typeof models.threadModel>>().toEqualTypeOf<
       Keys<Omit<ThreadHead, Inside>> | "interrupts" | "links"
     >();

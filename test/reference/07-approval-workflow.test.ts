@@ -222,7 +222,7 @@ it("the interrupt keeps who decided what and when", async () => {
   expect(Date.parse(error.details.decision.at)).not.toBeNaN();
 });
 
-it.each([["approvals"], ["approvers"], ["excludeRequester"], ["expiresIn"], ["onExpiry"], ["tpyo"]])(
+it.each([["approvals"], ["approvers"], ["excludeRequester"], ["onExpiry"], ["tpyo"]])(
   "the rule %s works or is refused by compile; it is never silently ignored",
   (rule) => {
     expect(() => approvalAgent(gate({ [rule]: 2 }))).toThrow(rule);

@@ -25,6 +25,7 @@ export function newThread(
       currentNode: null,
       nextNodes: [],
       interruptReason: null,
+      logFloor: 0,
       queued: 0,
       createdAt: write.at,
       updatedAt: write.at,

@@ -27,6 +27,7 @@ import type {
   TaskRecord,
   ThreadHead,
   ThreadRef,
+  Upkeep,
   UsedKey,
   WorkerInfo,
   Write,
@@ -39,7 +40,15 @@ import { paginate } from "./paginate.js";
 import { addToQueue, stopAll } from "./queue.js";
 import { refusal } from "./refusal.js";
 import { RequestKeys } from "./request-keys.js";
-import { decisionRecord, recordOf, type StoredThread, type Tombstone } from "./stored-thread.js";
+import { MemoryUpkeep } from "./memory-upkeep.js";
+import {
+  decisionRecord,
+  messagesOfRun,
+  newestOfEachKey,
+  recordOf,
+  type StoredThread,
+  type Tombstone,
+} from "./stored-thread.js";
 
 const keyOf = (ref: ThreadRef): string => JSON.stringify([ref.tenant, ref.threadId]);
 
@@ -55,6 +64,12 @@ export class InMemoryCheckpointer implements Checkpointer {
   readonly #tombstones = new Map<string, Tombstone>();
   readonly #keys = new RequestKeys();
   readonly #workers = new Map<string, { at: number; leaseMs: number }>();
+  readonly upkeep: Upkeep = new MemoryUpkeep({
+    threads: this.#threads,
+    workers: this.#workers,
+    keys: this.#keys,
+    remove: (ref) => void this.remove(ref),
+  });
 
   async open(): Promise<void> {
     // Nothing to prepare.
@@ -335,14 +350,7 @@ export class InMemoryCheckpointer implements Checkpointer {
 
   async runMessages(ref: ThreadRef, runId: string): Promise<readonly Message[]> {
     const thread = this.#threads.get(keyOf(ref));
-    const { firstSeq, lastSeq } = thread?.runs.get(runId) ?? { firstSeq: Infinity, lastSeq: null };
-    const latest = new Map<number, Message>();
-    for (const row of thread?.messages ?? []) {
-      if (row.runId === runId && row.seq >= firstSeq && row.seq <= (lastSeq ?? Infinity))
-        latest.set(row.pos, row.message);
-    }
-    // In the order they were added; of one that was replaced, the last version at its first place.
-    return [...latest.values()];
+    return thread === undefined ? [] : messagesOfRun(thread, runId);
   }
 
   async interrupt(tenant: string, id: string): Promise<Interrupt | null> {
@@ -391,10 +399,3 @@ export class InMemoryCheckpointer implements Checkpointer {
 }
 
 const refOf = ({ tenant, threadId }: ThreadRef): ThreadRef => ({ tenant, threadId });
-
-function newestOfEachKey(interrupts: readonly Interrupt[]): Interrupt[] {
-  const newest = new Map(
-    interrupts.map((interrupt) => [JSON.stringify([interrupt.taskId, interrupt.key]), interrupt]),
-  );
-  return interrupts.filter((interrupt) => [...newest.values()].includes(interrupt));
-}

@@ -20,6 +20,14 @@ export class RequestKeys {
     this.#keys.set(nameOf(tenant, key), { body, threadId, runId, answer: null, expiresAt });
   }
 
+  /** Forgets those that have expired, at most `limit`; how many. */
+  sweep(limit: number): number {
+    const now = Date.now();
+    const old = [...this.#keys].filter(([, { expiresAt }]) => Date.parse(expiresAt) <= now).slice(0, limit);
+    for (const [name] of old) this.#keys.delete(name);
+    return old.length;
+  }
+
   answer(tenant: string, key: string, answer: Json): void {
     const found = this.#keys.get(nameOf(tenant, key));
     if (found !== undefined) this.#keys.set(nameOf(tenant, key), { ...found, answer });

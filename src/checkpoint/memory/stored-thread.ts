@@ -77,3 +77,23 @@ export function recordOf({
 }: NonNullable<StoredEntry["checkpoint"]>): CheckpointRecord {
   return record;
 }
+
+/** Of each question the interrupt that it was asked by last. */
+export function newestOfEachKey(interrupts: readonly Interrupt[]): Interrupt[] {
+  const newest = new Map(
+    interrupts.map((interrupt) => [JSON.stringify([interrupt.taskId, interrupt.key]), interrupt]),
+  );
+  return interrupts.filter((interrupt) => [...newest.values()].includes(interrupt));
+}
+
+/** The messages that a run added, as far as its part of the log is there: in that order, each in its last version. */
+export function messagesOfRun(thread: StoredThread, runId: string): Message[] {
+  const run = thread.runs.get(runId);
+  if (run === undefined) return [];
+  const from = Math.max(run.firstSeq, thread.head.logFloor + 1);
+  const latest = new Map<number, Message>();
+  for (const row of thread.messages)
+    if (row.runId === runId && row.seq >= from && row.seq <= (run.lastSeq ?? Infinity))
+      latest.set(row.pos, row.message);
+  return [...latest.values()];
+}

@@ -19,6 +19,7 @@ import type {
   StopRequest,
   TaskRecord,
   ThreadRef,
+  Upkeep,
   UsedKey,
   Wake,
   WorkerInfo,
@@ -30,6 +31,7 @@ import { GroupCommit } from "./group-commit.js";
 import { migrate } from "./migrate.js";
 import { PgDatabase, type PgOptions } from "./pg-database.js";
 import { PgliteDatabase, type PgliteOptions } from "./pglite-database.js";
+import { PgUpkeep } from "./pg-upkeep.js";
 import {
   eventsOf,
   interruptOf,
@@ -61,6 +63,7 @@ export type PgCheckpointerOptions = (
 
 /** The port on PostgreSQL, a server or the embedded one. Nothing of either is loaded before `open`. */
 export class PgCheckpointer implements Checkpointer {
+  readonly upkeep: Upkeep;
   readonly #db: Database;
   readonly #writes = new GroupCommit<Written>((args) => writeAll(this.#db, args));
   readonly #channel: WakeChannel;
@@ -72,6 +75,7 @@ export class PgCheckpointer implements Checkpointer {
     if ("database" in of) this.#db = of.database;
     else this.#db = "url" in of ? new PgDatabase({ waitMs: 0, ...of }) : new PgliteDatabase(of);
     this.#channel = new WakeChannel(this.#db, of.onHearing);
+    this.upkeep = new PgUpkeep(this.#db);
   }
 
   get describe(): string {

@@ -38,6 +38,7 @@ export interface ThreadRow {
   since_bytes: number;
   values_size: number;
   snapshot_seq: number;
+  log_floor: number;
   queued: number;
   created_at: Date;
   updated_at: Date;
@@ -120,6 +121,7 @@ export interface InterruptRow {
   decision: string | null;
   resumed_by: string | null;
   created_at: Date;
+  expires_at: Date | null;
   decided_at: Date | null;
 }
 
@@ -148,6 +150,7 @@ export function threadOf(row: ThreadRow): ThreadHead {
     currentNode: readOr<string>(row.current_node),
     nextNodes: read<string[]>(row.next_nodes),
     interruptReason: readOr<string>(row.interrupt_reason),
+    logFloor: row.log_floor,
     queued: row.queued,
     createdAt: time(row.created_at),
     updatedAt: time(row.updated_at),
@@ -203,7 +206,16 @@ export function checkpointOf(row: CheckpointRow): CheckpointRecord {
 /** The part of an interrupt that is written once and never looked at by SQL. */
 export type InterruptBody = Pick<
   Interrupt,
-  "kind" | "pauses" | "reason" | "responseSchema" | "decisions" | "named" | "plain" | "path"
+  | "kind"
+  | "pauses"
+  | "reason"
+  | "responseSchema"
+  | "decisions"
+  | "named"
+  | "plain"
+  | "path"
+  | "expiresIn"
+  | "onExpiry"
 >;
 
 export function interruptOf(row: InterruptRow): Interrupt {
@@ -223,6 +235,7 @@ export function interruptOf(row: InterruptRow): Interrupt {
     decision: readOr<Answer>(row.decision),
     resumedBy: row.resumed_by,
     createdAt: time(row.created_at),
+    expiresAt: timeOr(row.expires_at),
     decidedAt: timeOr(row.decided_at),
   };
 }

@@ -116,7 +116,7 @@ function resumeRoute(app: App, { runtime, sse }: RouteContext): void {
         params: threadParams,
         headers,
         body: resumeBody,
-        response: { 200: resultOrStream, 202: accepted, ...problems(400, 404, 409, 413, 422, 503) },
+        response: { 200: resultOrStream, 202: accepted, ...problems(400, 404, 409, 410, 413, 422, 503) },
       },
     },
     async (request, reply) => {
@@ -141,7 +141,7 @@ function decisionRoute(app: App, { runtime, sse }: RouteContext): void {
         params: interruptParams,
         headers,
         body: decisionBody,
-        response: { 200: resultOrStream, 202: accepted, ...problems(400, 404, 409, 413, 422, 503) },
+        response: { 200: resultOrStream, 202: accepted, ...problems(400, 404, 409, 410, 413, 422, 503) },
       },
     },
     async (request, reply) => {

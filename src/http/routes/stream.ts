@@ -33,7 +33,7 @@ export function streamRoutes(app: App, { runtime, sse }: RouteContext): void {
       const follow = request.query.follow === "true";
       const start = await runtime.runs.reader.attach(ref, cursor);
       if (start.nothing && !follow) return reply.code(204).send(null);
-      const { head, after } = start;
+      const { head, after, gap } = start;
       const contentLocation = head.runId === null ? null : `/threads/${ref.threadId}/runs/${head.runId}`;
       const running = head.status === "running";
       await respondWithEvents(
@@ -41,6 +41,7 @@ export function streamRoutes(app: App, { runtime, sse }: RouteContext): void {
         {
           events: (signal) => runtime.runs.reader.events(ref, after, { signal, ...ending(head.runId) }),
           contentLocation,
+          gap,
         },
         sse,
       );

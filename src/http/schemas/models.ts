@@ -3,6 +3,7 @@ import { z } from "zod";
 import {
   DECISIONS,
   EVENT_SOURCES,
+  EXPIRIES,
   EventType,
   INTERRUPT_KINDS,
   INTERRUPT_STATUSES,
@@ -214,6 +215,8 @@ export const graphModel = model(
         decisions: z.array(z.enum(DECISIONS)),
         response_schema: json,
         on_deny: nullable(z.string()),
+        expires_in_ms: nullable(z.number().int()),
+        on_expiry: nullable(z.enum(EXPIRIES)),
       }),
     ),
     state_schema: json,

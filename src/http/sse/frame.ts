@@ -1,4 +1,5 @@
 import type { RunEvent } from "../../engine/index.js";
+import type { Gap } from "../../runs/index.js";
 import { wireEvent } from "../wire.js";
 
 /** One event as a frame of a text/event-stream. JSON has no raw line breaks, so `data` is one line. */
@@ -9,6 +10,10 @@ export function frame(event: RunEvent): string {
   const id = event.seq === 0 ? "" : `id: ${event.seq}\n`;
   return `${id}event: ${name}\ndata: ${JSON.stringify(wireEvent(event))}\n\n`;
 }
+
+/** Events that are gone. It has no id: whoever comes back has what came before or behind it. */
+export const gapFrame = ({ from, to }: Gap): string =>
+  `event: gap\ndata: ${JSON.stringify({ from, to })}\n\n`;
 
 /** The opening of a stream: how long to wait before a reconnect, and a comment that makes proxies pass the headers on. */
 export const opening = (retryMs: number): string => `retry: ${retryMs}\n\n: stream\n\n`;

@@ -2,7 +2,8 @@ import type { ServerResponse } from "node:http";
 import type { FastifyReply } from "fastify";
 import type { RunEvent } from "../../engine/index.js";
 import { deferred, type Deferred } from "../../lib/deferred.js";
-import { frame, HEARTBEAT, opening } from "./frame.js";
+import type { Gap } from "../../runs/index.js";
+import { frame, gapFrame, HEARTBEAT, opening } from "./frame.js";
 
 export interface SseOptions {
   readonly heartbeatMs: number;
@@ -14,7 +15,11 @@ export interface SseOptions {
 /** Sends events as they come, as fast as the socket takes them, until they end or the reader goes. */
 export async function respondWithEvents(
   reply: FastifyReply,
-  of: { events: (signal: AbortSignal) => AsyncIterable<RunEvent>; contentLocation: string | null },
+  of: {
+    events: (signal: AbortSignal) => AsyncIterable<RunEvent>;
+    contentLocation: string | null;
+    gap?: Gap | null;
+  },
   options: SseOptions,
 ): Promise<void> {
   reply.hijack();
@@ -35,6 +40,7 @@ export async function respondWithEvents(
   let quiet = setInterval(() => void writer.write(HEARTBEAT), options.heartbeatMs);
   try {
     await writer.write(opening(options.retryMs));
+    if (of.gap != null) await writer.write(gapFrame(of.gap));
     for await (const event of of.events(gone.signal)) {
       if (!(await writer.write(frame(event)))) break;
       clearInterval(quiet);

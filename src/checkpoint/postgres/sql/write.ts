@@ -205,8 +205,20 @@ function startJson(start: RunStart): Record<string, unknown> {
 }
 
 function openJson(interrupt: Interrupt): Record<string, unknown> {
-  const { kind, pauses, reason, responseSchema, decisions, named, plain, path } = interrupt;
-  const body: InterruptBody = { kind, pauses, reason, responseSchema, decisions, named, plain, path };
+  const { kind, pauses, reason, responseSchema, decisions, named, plain, path, expiresIn, onExpiry } =
+    interrupt;
+  const body: InterruptBody = {
+    kind,
+    pauses,
+    reason,
+    responseSchema,
+    decisions,
+    named,
+    plain,
+    path,
+    ...(expiresIn === undefined ? {} : { expiresIn }),
+    ...(onExpiry === undefined ? {} : { onExpiry }),
+  };
   return {
     id: interrupt.id,
     run_id: interrupt.runId,
@@ -218,5 +230,6 @@ function openJson(interrupt: Interrupt): Record<string, unknown> {
     message: text(interrupt.message),
     data: text(interrupt.data),
     created_at: interrupt.createdAt,
+    expires_at: interrupt.expiresAt,
   };
 }
