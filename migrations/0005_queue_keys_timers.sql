@@ -47,13 +47,13 @@ DECLARE
   v_dropped jsonb;
 BEGIN
   WITH dropped AS (
-    UPDATE holdpoint.run SET status = 'stopped', ended_at = v_at, last_seq = v_seq, request = NULL,
+    UPDATE holdpoint.run SET status = 'stopped', ended_at = v_at, first_seq = v_seq, last_seq = v_seq, request = NULL,
         outcome = jsonb_build_object('status', 'stopped', 'interrupted', false, 'interruptReason', NULL, 'decision', NULL,
           'currentNode', NULL, 'nextNodes', '[]'::jsonb, 'step', v_step, 'error', NULL)::text
       WHERE tenant = v_tenant AND thread_id = v_thread AND status = 'queued'
-      RETURNING run_id, first_seq
+      RETURNING run_id, created_at
   )
-  SELECT coalesce(jsonb_agg(run_id ORDER BY first_seq), '[]') INTO v_dropped FROM dropped;
+  SELECT coalesce(jsonb_agg(run_id ORDER BY created_at, run_id), '[]') INTO v_dropped FROM dropped;
   UPDATE holdpoint.thread SET queued = 0 WHERE tenant = v_tenant AND thread_id = v_thread AND queued > 0;
   RETURN v_dropped;
 END $$;

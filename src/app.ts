@@ -16,11 +16,15 @@ export interface App {
   close(ms: number): Promise<void>;
 }
 
-/** Everything joined and started, but not listening. Throws where a graph does not load or the storage cannot be had. */
+/**
+ * Everything joined and started, but not listening. Throws where a graph does not load or the storage cannot be had, and where
+ * `stop` aborts before it was: then nothing is left open.
+ */
 export async function buildApp(
   settings: Settings,
   checkpointer: Checkpointer,
   log: PinoLogger,
+  stop: AbortSignal,
 ): Promise<App> {
   const options: Partial<RuntimeOptions> = {
     leaseMs: settings.HOLDPOINT_LEASE_MS,
@@ -53,6 +57,7 @@ export async function buildApp(
     },
     log,
   );
+  await open(checkpointer, stop);
   await runtime.start();
   return {
     runtime,
@@ -64,4 +69,14 @@ export async function buildApp(
       await runtime.close();
     },
   };
+}
+
+async function open(checkpointer: Checkpointer, stop: AbortSignal): Promise<void> {
+  stop.throwIfAborted();
+  const close = (): void => void checkpointer.close().catch(() => undefined);
+  stop.addEventListener("abort", close);
+  await checkpointer.open();
+  stop.removeEventListener("abort", close);
+  if (stop.aborted) await checkpointer.close();
+  stop.throwIfAborted();
 }

@@ -66,6 +66,12 @@ const schema = z.object({
   HOLDPOINT_DATABASE_WAIT_MS: whole(0, 3_600_000)
     .default(30_000)
     .describe("how long the start waits for a database that is not there"),
+  HOLDPOINT_POOL_SIZE: whole(1, 1000)
+    .default(10)
+    .describe("connections to PostgreSQL for requests and runs; the heartbeat has one more"),
+  HOLDPOINT_QUERY_TIMEOUT_MS: whole(100, 3_600_000)
+    .default(30_000)
+    .describe("a statement to PostgreSQL without an answer after this long counts as lost"),
   HOLDPOINT_BODY_LIMIT: whole(1, 1 << 30)
     .default(1_048_576)
     .describe("the largest request body, in bytes"),

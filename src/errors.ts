@@ -86,6 +86,22 @@ export class HoldpointError extends Error {
   }
 }
 
+/** The storage was closed by its owner: nothing brings it back. */
+export class StorageClosed extends HoldpointError {
+  constructor(what: string) {
+    super("database_unavailable", `${what} is closed`);
+  }
+}
+
+/** Whether the storage may be back in a moment: the same may be tried again. */
+export function isAway(error: unknown): boolean {
+  return (
+    error instanceof HoldpointError &&
+    error.code === "database_unavailable" &&
+    !(error instanceof StorageClosed)
+  );
+}
+
 export interface ValidationFault {
   readonly path: string;
   readonly message: string;

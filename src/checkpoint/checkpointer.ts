@@ -45,7 +45,7 @@ export interface Checkpointer {
   close(): Promise<void>;
   /** What it stores in, for people: "memory", "embedded (…)", "PostgreSQL …". */
   readonly describe: string;
-  /** Answers while the storage does; throws otherwise. */
+  /** Answers while the storage does and takes writes; throws otherwise. */
   ping(): Promise<void>;
 
   /** The thread, or where its numbers begin if there is none (above those of a deleted one). */
@@ -90,6 +90,8 @@ export interface Checkpointer {
     limit: number,
     others?: boolean,
   ): Promise<readonly Claim[]>;
+  /** The worker is dead from now on, unless it beats again: what it owns may be taken over at once. */
+  retire(workerId: string): Promise<void>;
   /** Gives a run up for anybody to claim, saying whether a node may have been in flight; false = fenced. */
   release(ref: ThreadRef, epoch: number, of: { readonly inFlight: boolean }): Promise<boolean>;
 

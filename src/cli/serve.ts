@@ -17,7 +17,10 @@ Usage: holdpoint serve [options]
 Each option is also an environment variable (a .env file is read unless NODE_ENV is "production"):
 ${settingsHelp()}
 
-A first Ctrl-C (SIGINT, SIGTERM) lets steps finish and hands runs over; a second one exits at once.`;
+A first Ctrl-C (SIGINT, SIGTERM) lets steps finish, hands runs over and exits with 0; a second one exits at once, with 1.`;
+
+/** Milliseconds for a start that was stopped to leave nothing behind. */
+const GIVE_UP_MS = 5000;
 
 /** `holdpoint serve`: settings, storage, graphs, then listen; ends by signal. */
 export async function serve(args: readonly string[]): Promise<void> {
@@ -39,10 +42,30 @@ export async function serve(args: readonly string[]): Promise<void> {
     log.error({ err: error, ...currentRun() }, "node code let a rejection fall; the run goes on"),
   );
 
-  const app = await buildApp(settings, checkpointer, log);
-  const url = await listen(app, settings);
-  onSignals(app, settings, log);
-  announce(app, url, log, interactive);
+  const stop = onSignals(log);
+  const app = await start(() => buildApp(settings, checkpointer, log, stop), stop);
+  // A start that was stopped in the middle leaves nothing behind.
+  if (app === null) process.exit(0);
+  if (!stop.aborted) announce(app, await listen(app, settings), log, interactive);
+  await new Promise<void>((resolve) => {
+    if (stop.aborted) resolve();
+    else stop.addEventListener("abort", () => resolve());
+  });
+  await app.close(settings.HOLDPOINT_DRAIN_MS);
+  process.exit(0);
+}
+
+/** What `build` makes; null where a signal ended that, or it does not come to an end after one. */
+async function start(build: () => Promise<App>, stop: AbortSignal): Promise<App | null> {
+  const given = new Promise<null>((resolve) => {
+    stop.addEventListener("abort", () => setTimeout(() => resolve(null), GIVE_UP_MS));
+  });
+  try {
+    return await Promise.race([build(), given]);
+  } catch (error) {
+    if (stop.aborted) return null;
+    throw error;
+  }
 }
 
 function pickCheckpointer(settings: Settings, log: PinoLogger): Checkpointer {
@@ -51,6 +74,8 @@ function pickCheckpointer(settings: Settings, log: PinoLogger): Checkpointer {
     return new PgCheckpointer({
       url,
       waitMs,
+      poolSize: settings.HOLDPOINT_POOL_SIZE,
+      queryTimeoutMs: settings.HOLDPOINT_QUERY_TIMEOUT_MS,
       onWait: (message) => log.warn({ event: "waiting" }, `waiting for the database: ${message}`),
     });
   }
@@ -86,23 +111,17 @@ async function listen(app: App, settings: Settings): Promise<string> {
   }
 }
 
-/** A first signal drains and ends with 0, a second one ends at once. */
-function onSignals(app: App, settings: Settings, log: PinoLogger): void {
-  let closing = false;
+/** Aborts at the first signal, which drains and ends with 0; a second one ends at once, with 1. */
+function onSignals(log: PinoLogger): AbortSignal {
+  const stop = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     process.on(signal, () => {
-      if (closing) process.exit(1);
-      closing = true;
+      if (stop.signal.aborted) process.exit(1);
       log.info({ signal }, "shutting down: steps may finish, runs are handed over");
-      app.close(settings.HOLDPOINT_DRAIN_MS).then(
-        () => process.exit(0),
-        (error: unknown) => {
-          log.error({ err: error }, "the shutdown failed");
-          process.exit(1);
-        },
-      );
+      stop.abort();
     });
   }
+  return stop.signal;
 }
 
 function announce(app: App, url: string, log: PinoLogger, interactive: boolean): void {

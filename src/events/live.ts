@@ -27,6 +27,7 @@ interface Channel {
  */
 export class Live {
   readonly #channels = new Map<string, Channel>();
+  #closed = false;
   readonly #taps = new Set<(event: RunEvent, graph: GraphDefinition) => void>();
 
   /** `committed` is what the log has now: pending events up to it are no longer needed. */
@@ -46,12 +47,18 @@ export class Live {
     for (const listener of this.#channels.get(key)?.listeners ?? []) listener(null);
   }
 
+  /** All readers end once they have what came before, and new ones with what the log has. */
+  close(): void {
+    this.#closed = true;
+    for (const key of [...this.#channels.keys()]) this.end(key);
+  }
+
   /** `bound` is how many events may wait for a reader before it is sent back to the log; `notify` says that some wait. */
   subscribe(key: string, notify: () => void, bound = 2000): Subscription {
     const channel = this.#channel(key);
     let waiting: RunEvent[] = [];
     let lost = false;
-    let ended = false;
+    let ended = this.#closed;
     const listener = (event: RunEvent | null): void => {
       if (event === null) ended = true;
       else if (waiting.length >= bound) {

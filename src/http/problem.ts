@@ -31,6 +31,7 @@ function problemOf(error: HoldpointError): Problem {
   const { code, category, message, details } = error;
   return {
     ...wireDetails(details),
+    ...runLocation(details),
     type: `urn:holdpoint:error:${code}`,
     title: ERRORS[code].message,
     status: STATUS[category],
@@ -38,6 +39,10 @@ function problemOf(error: HoldpointError): Problem {
     code,
   };
 }
+
+/** Where to ask for the run that it names. */
+const runLocation = ({ thread_id: thread, run_id: run }: HoldpointError["details"]): { location?: string } =>
+  typeof thread === "string" && typeof run === "string" ? { location: `/threads/${thread}/runs/${run}` } : {};
 
 function wireDetails(details: HoldpointError["details"]): Record<string, unknown> {
   const { interrupts, decision, ...rest } = details;

@@ -18,6 +18,7 @@ import { serviceRoutes } from "./routes/service.js";
 import { streamRoutes } from "./routes/stream.js";
 import { historyRoutes } from "./routes/history.js";
 import { threadRoutes } from "./routes/threads.js";
+import { registerShutdown } from "./shutdown.js";
 
 export interface HttpOptions {
   readonly corsOrigins: readonly string[];
@@ -43,6 +44,8 @@ export async function buildServer(
     bodyLimit: options.bodyLimit,
     // Open streams would keep a closing server alive for ever.
     forceCloseConnections: true,
+    // Until then every request has an answer of ours.
+    return503OnClosing: false,
     routerOptions: { maxParamLength: 100_000 },
     // A path that cannot be decoded reaches neither a route nor a hook, so the guard is asked here.
     frameworkErrors: (_error, request, reply) => {
@@ -59,6 +62,7 @@ export async function buildServer(
   registerJsonBody(app);
   registerIdempotencyKeys(app);
   registerProblems(app);
+  registerShutdown(app, runtime);
   registerGuard(app, options.corsOrigins);
 
   await app.register(cors, {

@@ -28,6 +28,7 @@ import {
   type Task,
 } from "../engine/index.js";
 import { isInstance } from "../lib/show.js";
+import { handOver } from "./hand-over.js";
 import { InFlight } from "./in-flight.js";
 import type { RunControl } from "./run-control.js";
 import type { ExecuteDeps, RunJob } from "./run-job.js";
@@ -187,20 +188,18 @@ class Execution {
     }
     if (this.#writer.draft.dirty && (await this.#writer.commit(snapshot)) !== "committed") return true;
     // What another process goes on from is there, and nothing is known here that it would not know.
-    if (this.#deps.draining() && this.#writer.hasCommitted && this.#at.failure === undefined) {
+    if (this.#deps.draining() && this.#isStored && this.#at.failure === undefined) {
       if (this.#inFlight.size > 0) return false;
-      if (await this.#handOver()) return true;
+      await handOver(this.#deps.checkpointer, this.#job, this.#control, { inFlight: false });
+      return true;
     }
     for (const place of places) this.#inFlight.start(place, this.#run(place));
     return true;
   }
 
-  /** Gives the run up for another process, between two steps. */
-  async #handOver(): Promise<boolean> {
-    const { checkpointer } = this.#deps;
-    if (!(await checkpointer.release(this.#job.ref, this.#job.epoch, { inFlight: false }))) return false;
-    this.#control.lose();
-    return true;
+  /** Storage knows all that is known here: so it does from the first write on, or from the start after no crash. */
+  get #isStored(): boolean {
+    return this.#writer.hasCommitted || this.#job.crashedAt === null;
   }
 
   async #run(place: Place): Promise<TaskOutcome> {

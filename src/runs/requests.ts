@@ -13,9 +13,15 @@ export interface StartRequest {
   readonly graph?: string | GraphDefinition | undefined;
   readonly input?: InputRequest | undefined;
   readonly config?: RunConfig | undefined;
+  /** What to do where a run is active on the thread: refuse (the default), wait for it, or stop it first. */
+  readonly onBusy?: OnBusy | undefined;
+  /** Who asks, for the record of a stop. Default `anonymous`. */
+  readonly by?: string | undefined;
   /** Sent again with the same key, it begins nothing anew. */
   readonly key?: RequestKey | undefined;
 }
+
+export type OnBusy = "reject" | "enqueue" | "stop";
 
 export interface ResumeRequest extends AnswerRequest {
   readonly ref: ThreadRef;
@@ -62,6 +68,10 @@ export interface RunHandle {
   /** Its events are those above this, its answers' among them. */
   readonly after: number;
   readonly outcome: () => Promise<RunResult>;
+  /** Null where it has not ended after `ms`. */
+  readonly outcomeWithin: (ms: number) => Promise<RunResult | null>;
+  /** The run as it stands now. */
+  readonly current: () => Promise<RunResult>;
   /** To its terminal event. */
   readonly events: (signal?: AbortSignal) => AsyncGenerator<RunEvent, void, undefined>;
   /** What made it fail, where that was thrown in this process. */

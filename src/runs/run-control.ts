@@ -9,8 +9,8 @@ import { deferred } from "../lib/deferred.js";
 export class RunControl {
   readonly #cut = new AbortController();
   readonly #ended = deferred<RunResult | null>();
+  readonly #gone = new AbortController();
   #stop: StopRequest | null = null;
-  #lost = false;
   /** Paths of nodes that a stop gave up. */
   readonly abandoned: (readonly string[])[] = [];
   /** The database says that this process owns the run. */
@@ -37,7 +37,12 @@ export class RunControl {
 
   /** Another process has the run, or nobody: nothing more may be written. */
   get lost(): boolean {
-    return this.#lost;
+    return this.#gone.signal.aborted;
+  }
+
+  /** Aborts with `lost`. */
+  get gone(): AbortSignal {
+    return this.#gone.signal;
   }
 
   /** The run's result; null when it goes on elsewhere. */
@@ -52,7 +57,7 @@ export class RunControl {
   }
 
   lose(): void {
-    this.#lost = true;
+    this.#gone.abort();
     this.#cut.abort(new DOMException("The run went on in another process.", "AbortError"));
   }
 

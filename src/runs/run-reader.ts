@@ -1,14 +1,25 @@
 /** Waits for runs and reads their events, wherever they execute. */
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Checkpointer, RunRecord, ThreadHead, ThreadRef } from "../checkpoint/checkpointer.js";
-import { HoldpointError, notFound } from "../errors.js";
-import { isInterrupted, isTerminal, type Interrupt, type RunEvent, type RunResult } from "../engine/index.js";
+import { HoldpointError, isAway, notFound } from "../errors.js";
+import {
+  isActive,
+  isInterrupted,
+  isTerminal,
+  type Interrupt,
+  type RunEvent,
+  type RunResult,
+} from "../engine/index.js";
 import { tail, type Live } from "../events/index.js";
 import { asOpened, readEvents, resultOf } from "./hydrate.js";
+import { patiently } from "./patiently.js";
 import type { RuntimeOptions } from "./runtime-options.js";
 import { noThread } from "./refusals.js";
 import type { RunHandle, Waiting, WaitingThen } from "./requests.js";
 import type { RunControl } from "./run-control.js";
 import type { RunWorker } from "./run-worker.js";
+import { unlogged } from "./run-stream.js";
+import { terminalEvent } from "./terminal-event.js";
 import { threadKey } from "./thread-key.js";
 
 export interface RunReaderDeps {
@@ -31,20 +42,72 @@ export class RunReader {
     after: number,
     of: { until?: string; idle?: () => Promise<boolean>; signal?: AbortSignal | undefined },
   ): AsyncGenerator<RunEvent, void, undefined> {
+    const { until } = of;
+    if (until === undefined) return this.#tail(ref, after, of);
+    let begun = false;
+    const idle = async (): Promise<boolean> => !begun && (await this.#wasDropped(ref, until));
+    const seen = (event: RunEvent): void => {
+      if (event.runId === until) begun = true;
+    };
+    return this.#untilTerminal(this.#tail(ref, after, { ...of, idle }), ref, until, seen);
+  }
+
+  async *#tail(
+    ref: ThreadRef,
+    after: number,
+    { idle, signal }: { idle?: () => Promise<boolean>; signal?: AbortSignal | undefined },
+  ): AsyncGenerator<RunEvent, void, undefined> {
     const { checkpointer, live, options, worker } = this.#deps;
     const key = threadKey(ref);
-    const all = tail({
-      key,
-      live,
-      after,
-      read: (cursor) => readEvents(checkpointer, ref, cursor),
-      // What happens here arrives by itself; the look at the log is for what other processes do.
-      pollMs: () =>
-        worker.registry.all().some((control) => control.key === key) ? options.leaseMs : options.pollMs,
-      signal: of.signal ?? new AbortController().signal,
-      ...(of.idle === undefined ? {} : { idle: of.idle }),
-    });
-    return of.until === undefined ? all : untilTerminal(all, of.until);
+    const over = new AbortController();
+    const give = (): void => over.abort();
+    // A reader waits for its storage as long as anybody waits for the reader.
+    const waiting = <T>(work: () => Promise<T>, instead: T): Promise<T> =>
+      patiently(work, { signal: over.signal }).catch((error: unknown) => {
+        if (over.signal.aborted && isAway(error)) return instead;
+        throw error;
+      });
+    signal?.addEventListener("abort", give);
+    worker.leaving.addEventListener("abort", give);
+    try {
+      yield* tail({
+        key,
+        live,
+        after,
+        read: (cursor) => waiting(() => readEvents(checkpointer, ref, cursor), []),
+        // What happens here arrives by itself; the look at the log is for what other processes do.
+        pollMs: () =>
+          worker.registry.all().some((control) => control.key === key) ? options.leaseMs : options.pollMs,
+        signal: signal ?? new AbortController().signal,
+        ...(idle === undefined ? {} : { idle: () => waiting(idle, true) }),
+      });
+    } finally {
+      signal?.removeEventListener("abort", give);
+      worker.leaving.removeEventListener("abort", give);
+    }
+  }
+
+  async *#untilTerminal(
+    events: AsyncGenerator<RunEvent, void, undefined>,
+    ref: ThreadRef,
+    runId: string,
+    seen: (event: RunEvent) => void,
+  ): AsyncGenerator<RunEvent, void, undefined> {
+    for await (const event of events) {
+      seen(event);
+      yield event;
+      if (event.runId === runId && isTerminal(event.eventType)) return;
+    }
+    if (!(await this.#wasDropped(ref, runId))) return;
+    // It never began, so the log has nothing of it: whoever waits for its end is told outside the numbers.
+    const result = await this.current(ref, runId);
+    yield unlogged(terminalEvent(result), ref.threadId, runId);
+  }
+
+  /** Whether the run waited and was dropped before it began. */
+  async #wasDropped(ref: ThreadRef, runId: string): Promise<boolean> {
+    const run = await this.#deps.checkpointer.run(ref, runId);
+    return run !== null && run.startedAt === null && run.endedAt !== null;
   }
 
   /**
@@ -66,10 +129,17 @@ export class RunReader {
       );
     }
     const run = cursor === null && head.runId !== null ? await checkpointer.run(ref, head.runId) : null;
-    const after = cursor ?? (run === null ? head.seq : run.firstSeq - 1);
+    // One that was taken from the queue a moment ago has no number yet.
+    const after = cursor ?? (run === null || run.request !== null ? head.seq : run.firstSeq - 1);
     const quiet = head.status !== "running" && head.status !== "queued";
     const nothing = quiet && (await checkpointer.log(ref, after, 1)).length === 0;
     return { head, after, nothing };
+  }
+
+  /** Whether no run is active on the thread and none waits, or it was deleted. */
+  async isQuiet(ref: ThreadRef): Promise<boolean> {
+    const head = await this.#deps.checkpointer.thread(ref);
+    return head === null || !isActive(head.status);
   }
 
   /** Whether the thread was deleted. */
@@ -77,37 +147,45 @@ export class RunReader {
     return (await this.#deps.checkpointer.thread(ref)) === null;
   }
 
-  /** Waits for a run, wherever it executes. */
+  /**
+   * Waits for a run, wherever it executes and however long the storage is away. Throws `shutting_down` where it goes on in
+   * another process while this one leaves.
+   */
   async outcome(ref: ThreadRef, runId: string, control?: RunControl): Promise<RunResult> {
+    const { checkpointer, worker } = this.#deps;
     const here = control === undefined ? null : await control.ended.catch(() => null);
     if (here !== null) return here;
-    const run = await this.ended(ref, runId, undefined, Infinity);
-    if (run === null) throw notFound("the run is gone: its thread was deleted");
-    return resultOf(this.#deps.checkpointer, ref, run);
+    if (control !== undefined && worker.draining) throw goesOnElsewhere(ref, runId);
+    try {
+      const run = await this.ended(ref, runId, undefined, Infinity);
+      if (run === null) throw notFound("the run is gone: its thread was deleted");
+      if (run.endedAt === null) throw goesOnElsewhere(ref, runId);
+      return await patiently(() => resultOf(checkpointer, ref, run), { signal: worker.leaving });
+    } catch (error) {
+      throw worker.leaving.aborted && isAway(error) ? goesOnElsewhere(ref, runId) : error;
+    }
   }
 
   /** A run that was accepted before, from its first event on. Throws `not_found` where it is gone with its thread. */
   async again(ref: ThreadRef, runId: string | null): Promise<RunHandle> {
     const { checkpointer, worker } = this.#deps;
+    // The head first: a run that waits now begins above it.
+    const head = await checkpointer.thread(ref);
     const run = runId === null ? null : await checkpointer.run(ref, runId);
-    const head = run === null ? null : await checkpointer.thread(ref);
     if (run === null || head === null)
       throw notFound("the run of this request is gone: its thread was deleted");
-    return this.handle(
-      ref,
-      run.runId,
-      await this.#before(ref, head, run),
-      worker.registry.find(threadKey(ref), run.runId),
-    );
+    const control = worker.registry.find(threadKey(ref), run.runId);
+    return this.handle(ref, run.runId, await this.#before(ref, head, run), control);
   }
 
   /** The number below all events of a run; those of the answers that began it were committed with its start. */
   async #before(ref: ThreadRef, head: ThreadHead, run: RunRecord): Promise<number> {
-    // One that waits has no events yet, only a place.
-    if (run.firstSeq > head.limit) return head.seq;
+    if (run.request !== null) return head.seq;
     const [entry] = await this.#deps.checkpointer.log(ref, run.firstSeq - 1, 1);
-    const first = entry?.runId === run.runId ? entry.events[0]?.seq : undefined;
-    return Math.min(first ?? run.firstSeq, run.firstSeq) - 1;
+    const [first] = entry?.runId === run.runId ? entry.events : [];
+    if (first !== undefined) return Math.min(first.seq, run.firstSeq) - 1;
+    // One that was dropped before it began has none: what is there is other runs'.
+    return run.startedAt === null ? head.seq : run.firstSeq - 1;
   }
 
   handle(ref: ThreadRef, runId: string, after: number, control?: RunControl): RunHandle {
@@ -117,9 +195,21 @@ export class RunReader {
       runId,
       after,
       outcome: () => this.outcome(ref, runId, control),
+      outcomeWithin: async (ms) => {
+        const run = await this.ended(ref, runId, control, ms);
+        return run?.endedAt == null ? null : this.current(ref, runId);
+      },
+      current: () => this.current(ref, runId),
       events: (signal) => this.events(ref, after, { until: runId, signal }),
       cause: () => control?.cause,
     };
+  }
+
+  /** The run as it stands. */
+  async current(ref: ThreadRef, runId: string): Promise<RunResult> {
+    const run = await this.#deps.checkpointer.run(ref, runId);
+    if (run === null) throw notFound("the run is gone: its thread was deleted");
+    return resultOf(this.#deps.checkpointer, ref, run);
   }
 
   /** The thread as it stands, for an answer that is not the last one. */
@@ -157,37 +247,41 @@ export class RunReader {
     return page.items.toReversed();
   }
 
-  /** The run once it has ended, or as it stands after `ms`; null when it is gone. */
+  /** The run once it has ended, or as it stands after `ms` or when this process leaves; null when it is gone. */
   async ended(
     ref: ThreadRef,
     runId: string,
     control: RunControl | undefined,
     ms: number,
   ): Promise<RunRecord | null> {
-    const { checkpointer, options } = this.#deps;
+    const { checkpointer, options, worker } = this.#deps;
     const until = Date.now() + ms;
-    const wait = (time: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, time));
+    const left = (): number => Math.max(1, until - Date.now());
+    const wait = (time: number, signal: AbortSignal): Promise<void> =>
+      sleep(Math.min(time, 2 ** 31 - 1), undefined, { signal }).catch(() => undefined);
     if (control !== undefined) {
-      const timeout = new AbortController();
-      const timer = setTimeout(() => timeout.abort(), Math.min(ms, 2 ** 31 - 1));
-      const late = new Promise<void>((resolve) => timeout.signal.addEventListener("abort", () => resolve()));
-      await Promise.race([control.ended.then(() => undefined).catch(() => undefined), late]);
-      clearTimeout(timer);
+      const settled = new AbortController();
+      const stop = (): void => settled.abort();
+      worker.leaving.addEventListener("abort", stop);
+      control.ended.then(stop, stop);
+      await wait(ms, settled.signal);
+      worker.leaving.removeEventListener("abort", stop);
     }
     for (;;) {
-      const run = await checkpointer.run(ref, runId);
-      if (run === null || run.endedAt !== null || Date.now() >= until) return run;
-      await wait(Math.min(options.pollMs, Math.max(1, until - Date.now())));
+      const run = await patiently(() => checkpointer.run(ref, runId), {
+        signal: worker.leaving,
+        forMs: left(),
+      });
+      if (run === null || run.endedAt !== null || Date.now() >= until || worker.leaving.aborted) return run;
+      await wait(Math.min(options.pollMs, left()), worker.leaving);
     }
   }
 }
 
-async function* untilTerminal(
-  events: AsyncGenerator<RunEvent, void, undefined>,
-  runId: string,
-): AsyncGenerator<RunEvent, void, undefined> {
-  for await (const event of events) {
-    yield event;
-    if (event.runId === runId && isTerminal(event.eventType)) return;
-  }
+function goesOnElsewhere({ threadId }: ThreadRef, runId: string): HoldpointError {
+  return new HoldpointError(
+    "shutting_down",
+    `this process shuts down and the run ${runId} goes on in another one: do not start it again, ask for it by its id`,
+    { thread_id: threadId, run_id: runId },
+  );
 }

@@ -1,14 +1,16 @@
 /**
  * This process as an owner of runs: its heartbeat, what it takes over, and the runs that execute in it.
  *
- * W1. It beats before it claims, and as long as it lives.
+ * W1. It beats before it claims, and as long as it works on anything.
  * W2. What the database says it owns and it does not execute, it gives back; what it executes and no longer owns, it aborts.
  * W3. A run that it has claimed is executing here or waits here for a free place.
+ * W4. Where its own heartbeat was late, others' may have been: it takes nobody's runs until they had time to renew.
  */
-import { setTimeout as sleep } from "node:timers/promises";
+import { setMaxListeners } from "node:events";
 import type {
   Checkpointer,
   Claim,
+  Loaded,
   Owned,
   TaskRecord,
   ThreadRef,
@@ -16,14 +18,19 @@ import type {
 } from "../checkpoint/checkpointer.js";
 import type { GraphDefinition, Logger, RunResult } from "../engine/index.js";
 import type { Live } from "../events/index.js";
+import { ClaimLoop } from "./claim-loop.js";
 import { executeRun } from "./execute-run.js";
 import type { GraphRegistry } from "./graph-registry.js";
+import { handOver } from "./hand-over.js";
 import { newId } from "./ids.js";
 import { OnceStore, type EffectsUnderWay } from "./once-store.js";
+import { Places } from "./places.js";
 import type { RuntimeOptions } from "./runtime-options.js";
-import type { RunJob } from "./run-job.js";
+import type { ExecuteDeps, RunJob } from "./run-job.js";
+import { beginQueued, endUnbegun } from "./queued-run.js";
 import { RunControl, StopRegistry } from "./run-control.js";
 import { threadKey } from "./thread-key.js";
+import { within } from "./within.js";
 
 export interface WorkerDeps {
   readonly checkpointer: Checkpointer;
@@ -33,56 +40,132 @@ export interface WorkerDeps {
   readonly options: RuntimeOptions;
 }
 
+/** Milliseconds after which a heartbeat that failed is tried again, where the next is not due before. */
+const BEAT_AGAIN_MS = 500;
+
+/** Milliseconds for each of the last words to a database that may not answer. */
+const LAST_WORD_MS = 2000;
+
+/** How many runs are remembered of which it is not known whether they are this worker's. */
+const MOST_UNSURE = 10_000;
+
+const nameOf = (key: string, runId: string): string => `${key}\n${runId}`;
+
 export class RunWorker {
   readonly info: WorkerInfo;
   readonly registry = new StopRegistry();
   readonly #deps: WorkerDeps;
   readonly #effects: EffectsUnderWay = new Map();
-  readonly #waiting: (() => void)[] = [];
-  #executing = 0;
+  readonly #places: Places;
+  readonly #claims: ClaimLoop;
+  /** What may be this worker's and has not begun here, with whether a node may have been in flight before. */
+  readonly #unbegun = new Map<string, boolean>();
+  readonly #leaving = new AbortController();
   #draining = false;
   #beating: Promise<void> | null = null;
   #timer: NodeJS.Timeout | null = null;
+  #turn: Promise<unknown> = Promise.resolve();
   #lastBeat = 0;
+  /** The first heartbeat since the last gap of a lease. */
+  #steadySince = -Infinity;
 
   constructor(deps: WorkerDeps) {
     this.#deps = deps;
     this.info = { id: newId(), leaseMs: deps.options.leaseMs };
+    this.#places = new Places(deps.options.concurrency);
+    this.#claims = new ClaimLoop({
+      claim: (limit) => this.#inTurn(() => this.#claim(limit)),
+      room: () => (this.#draining ? 0 : deps.options.concurrency - this.registry.size),
+      take: (claim) => this.#takeOver(claim),
+      log: deps.log,
+    });
+    // Every reader that waits listens.
+    setMaxListeners(0, this.#leaving.signal);
   }
 
   get draining(): boolean {
     return this.#draining;
   }
 
+  /** Whether a run that begins now would execute at once. */
+  get hasRoom(): boolean {
+    return this.registry.size < this.#deps.options.concurrency;
+  }
+
+  /** A run waits for a process that has room: this one, maybe. */
+  workWaits(): void {
+    this.#claims.soon();
+  }
+
+  /** Aborts when nobody here may be kept waiting any more. */
+  get leaving(): AbortSignal {
+    return this.#leaving.signal;
+  }
+
   /** The first heartbeat, and everything that can be taken over now; then on a timer that keeps no process alive. */
   async start(): Promise<void> {
     await this.#beat();
-    const schedule = (): void => {
-      this.#timer = setTimeout(() => {
-        this.#beating = this.#beat()
-          .catch((error: unknown) =>
-            this.#deps.log.warn({ err: error }, "the heartbeat failed; it is tried again"),
-          )
-          .finally(() => {
-            this.#beating = null;
-            if (!this.#draining) schedule();
-          });
-      }, this.#deps.options.heartbeatMs);
-      this.#timer.unref();
-    };
-    schedule();
+    this.#schedule(this.#deps.options.heartbeatMs);
+  }
+
+  #schedule(ms: number): void {
+    const { heartbeatMs } = this.#deps.options;
+    this.#timer = setTimeout(() => {
+      this.#beating = this.#beat()
+        .then(
+          () => heartbeatMs,
+          (error: unknown) => {
+            this.#deps.log.warn({ err: error }, "the heartbeat failed; it is tried again");
+            return Math.min(heartbeatMs, BEAT_AGAIN_MS);
+          },
+        )
+        .then((next) => {
+          this.#beating = null;
+          if (this.#timer !== null) this.#schedule(next);
+        });
+    }, ms);
+    this.#timer.unref();
   }
 
   /** Ends the heartbeat once every run has come to a pause, its end or a place to be handed over, at most after `ms`. */
   async drain(ms: number): Promise<void> {
     this.#draining = true;
-    const ended = Promise.allSettled(this.registry.all().map((control) => control.ended));
-    const timeout = new AbortController();
-    await Promise.race([ended, sleep(ms, undefined, { signal: timeout.signal }).catch(() => undefined)]);
-    timeout.abort();
+    // Those that wait for a place have not begun: they are handed over as they are.
+    this.#places.open();
+    await within(ms, this.#allEnded());
     for (const control of this.registry.all()) control.lose();
     if (this.#timer !== null) clearTimeout(this.#timer);
-    await this.#beating;
+    this.#timer = null;
+    await within(LAST_WORD_MS, this.#beating ?? Promise.resolve());
+    if (this.#unbegun.size > 0)
+      await within(
+        LAST_WORD_MS,
+        this.#settle().catch(() => undefined),
+      );
+  }
+
+  async #allEnded(): Promise<void> {
+    // One that was being accepted when the drain began comes late.
+    while (this.registry.size > 0) await Promise.allSettled(this.registry.all().map(({ ended }) => ended));
+  }
+
+  /** Lets all go who wait here for runs, wherever those execute. */
+  leave(): void {
+    this.#leaving.abort();
+    this.#deps.live.close();
+  }
+
+  /** The last act, after `drain`: what it still owns is taken over at once, without waiting for its lease to pass. */
+  async retire(): Promise<void> {
+    const { checkpointer, log } = this.#deps;
+    await within(
+      LAST_WORD_MS,
+      checkpointer
+        .retire(this.info.id)
+        .catch((error: unknown) =>
+          log.warn({ err: error }, "the storage was not told of the end: runs wait for the lease to pass"),
+        ),
+    );
   }
 
   /** A control must be open before the write that starts its run, so that a stop in between finds it. */
@@ -92,47 +175,52 @@ export class RunWorker {
     return control;
   }
 
+  /** What the database says of a run that may be this worker's: its epoch, or null where it is not. */
+  async owned(control: RunControl): Promise<{ readonly epoch: number } | null> {
+    const owned = await this.#deps.checkpointer.beat(this.info);
+    const found = owned.find(({ ref, runId }) => threadKey(ref) === control.key && runId === control.runId);
+    if (found === undefined) return null;
+    if (found.stop !== null) control.requestStop(found.stop);
+    return { epoch: found.epoch };
+  }
+
+  /** Ends the control of a run that does not begin here; one that turns out to be accepted is given back as such. */
+  forgo(control: RunControl, { isUnsure }: { isUnsure: boolean }): void {
+    if (isUnsure) this.#note(control, false);
+    this.registry.close(control);
+    control.end(null);
+  }
+
+  #note({ key, runId }: RunControl, inFlight: boolean): void {
+    const [oldest] = this.#unbegun.keys();
+    if (oldest !== undefined && this.#unbegun.size >= MOST_UNSURE) this.#unbegun.delete(oldest);
+    this.#unbegun.set(nameOf(key, runId), inFlight);
+  }
+
   /** Executes a run that this worker owns. Its control ends with it. */
   execute(job: RunJob, def: GraphDefinition, control: RunControl, records: readonly TaskRecord[] = []): void {
     control.claimed = true;
+    this.#unbegun.delete(nameOf(control.key, control.runId));
     const run = async (): Promise<RunResult | null> => {
-      const placed = await this.#place(control.cut);
+      const { checkpointer } = this.#deps;
+      const placed = await this.#places.take(control.cut);
       try {
-        const { checkpointer, live, log, options } = this.#deps;
-        const once = new OnceStore(
-          {
-            checkpointer,
-            ref: job.ref,
-            epoch: job.epoch,
-            effects: this.#effects,
-            onLost: () => {
-              log.warn(
-                { thread_id: job.ref.threadId, run_id: job.run.runId },
-                "the run's lease is lost: another process goes on with it",
-              );
-              control.lose();
-            },
-          },
-          records,
-        );
-        return await executeRun(job, control, {
-          def,
-          checkpointer,
-          live,
-          once,
-          records,
-          log,
-          options,
-          draining: () => this.#draining,
-        });
+        if (this.#draining && control.stop === null) {
+          await handOver(checkpointer, job, control, { inFlight: job.crashedAt !== null });
+          return null;
+        }
+        return await executeRun(job, control, this.#executeDeps(job, def, control, records));
       } finally {
-        if (placed) this.#free();
+        if (placed) this.#places.free();
       }
     };
     run().then(
       (result) => {
         this.registry.close(control);
         control.end(result);
+        this.#claims.freed();
+        // Its readers find it again where it goes on.
+        if (result === null && this.#draining) this.#deps.live.end(control.key);
       },
       (error: unknown) => {
         // W2 gives it back at the next heartbeat, as one whose attempt may have acted.
@@ -142,51 +230,107 @@ export class RunWorker {
           "the run failed inside Holdpoint",
         );
         control.fail(error);
+        this.#claims.freed();
       },
     );
   }
 
+  #executeDeps(
+    job: RunJob,
+    def: GraphDefinition,
+    control: RunControl,
+    records: readonly TaskRecord[],
+  ): ExecuteDeps {
+    const { checkpointer, live, log, options } = this.#deps;
+    const { ref, run, epoch } = job;
+    const onLost = (): void => {
+      log.warn(
+        { thread_id: ref.threadId, run_id: run.runId },
+        "the run's lease is lost: another process goes on with it",
+      );
+      control.lose();
+    };
+    return {
+      def,
+      checkpointer,
+      live,
+      once: new OnceStore({ checkpointer, ref, epoch, effects: this.#effects, onLost }, records),
+      records,
+      log,
+      options,
+      draining: () => this.#draining,
+      workWaits: () => this.workWaits(),
+    };
+  }
+
   async #beat(): Promise<void> {
-    const { checkpointer, graphs, log, options } = this.#deps;
+    await this.#settle();
+    if (!this.#draining) await this.#claims.look();
+  }
+
+  /** Renews the lease, and sets what the database says right with what executes here. */
+  #settle(): Promise<void> {
+    return this.#inTurn(() => this.#renew());
+  }
+
+  async #renew(): Promise<void> {
+    const { checkpointer, log, options } = this.#deps;
     const executing = this.registry.all().filter((control) => control.claimed);
     const owned = await checkpointer.beat(this.info);
-    const late = this.#lastBeat !== 0 && Date.now() - this.#lastBeat > options.leaseMs;
-    if (late)
-      log.warn(
-        { ms: Date.now() - this.#lastBeat },
-        "the heartbeat was late: runs may have gone on in another process",
-      );
-    this.#lastBeat = Date.now();
+    const now = Date.now();
+    const gap = this.#lastBeat === 0 ? 0 : now - this.#lastBeat;
+    this.#lastBeat = now;
+    if (gap > options.leaseMs) {
+      this.#steadySince = now;
+      log.warn({ ms: gap }, "the heartbeat was late: runs may have gone on in another process");
+    }
     await this.#reconcile(executing, owned);
-    if (this.#draining) return;
-    const free = options.concurrency - this.#executing;
-    if (free <= 0) return;
-    const claims = await checkpointer.claim(this.info, graphs.names(), free);
-    await Promise.all(claims.map((claim) => this.#takeOver(claim)));
+  }
+
+  /** Whether whoever is silent had time to renew since this process was itself late. */
+  #isSteady(): boolean {
+    return Date.now() - this.#steadySince >= this.#deps.options.leaseMs;
   }
 
   /** `executing` was read before `owned`: what began in between is not judged. */
   async #reconcile(executing: readonly RunControl[], owned: readonly Owned[]): Promise<void> {
-    const mine = new Map(owned.map((each) => [`${threadKey(each.ref)}\n${each.runId}`, each]));
+    const mine = new Map(owned.map((each) => [nameOf(threadKey(each.ref), each.runId), each]));
     for (const control of executing) {
-      const found = mine.get(`${control.key}\n${control.runId}`);
+      const found = mine.get(nameOf(control.key, control.runId));
       if (found === undefined) {
         if (this.registry.find(control.key, control.runId) !== undefined) control.lose();
       } else if (found.stop !== null) control.requestStop(found.stop);
     }
-    for (const each of owned) {
-      if (this.registry.find(threadKey(each.ref), each.runId) === undefined) {
-        await this.#deps.checkpointer.release(each.ref, each.epoch, { inFlight: true });
-      }
+    for (const [name, { ref, runId, epoch }] of mine) {
+      if (this.registry.find(threadKey(ref), runId) !== undefined) continue;
+      await this.#deps.checkpointer.release(ref, epoch, { inFlight: this.#unbegun.get(name) ?? true });
+      this.#unbegun.delete(name);
     }
   }
 
+  /** The controls are open before the next heartbeat looks at what this worker owns. */
+  async #claim(limit: number): Promise<readonly Claim[]> {
+    const { checkpointer, graphs } = this.#deps;
+    const claims = await checkpointer.claim(this.info, graphs.names(), limit, this.#isSteady());
+    for (const { ref, runId } of claims) this.open(ref, runId);
+    return claims;
+  }
+
+  /** One at a time: a heartbeat and a claim that cross would each misread what the other did. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#turn.then(work, work);
+    this.#turn = done.catch(() => undefined);
+    return done;
+  }
+
   async #takeOver(claim: Claim): Promise<void> {
-    const control = this.open(claim.ref, claim.runId);
+    const control =
+      this.registry.find(threadKey(claim.ref), claim.runId) ?? this.open(claim.ref, claim.runId);
     try {
       await this.#goOn(claim, control);
     } catch (error) {
       // W2 gives it back at the next heartbeat.
+      this.#note(control, claim.crashed);
       this.registry.close(control);
       control.end(null);
       throw error;
@@ -213,6 +357,10 @@ export class RunWorker {
     );
     if (loaded.run.stop !== null) control.requestStop(loaded.run.stop);
     const { head, run, snapshot, interrupts, sinceValues, records } = loaded;
+    if (run.request !== null) {
+      await this.#begin(claim, def, loaded, control);
+      return;
+    }
     const messages = await checkpointer.runMessages(claim.ref, claim.runId);
     const crashedAt = claim.crashed ? head.updatedAt : null;
     const job: RunJob = {
@@ -226,33 +374,21 @@ export class RunWorker {
     this.execute(job, def, control, records);
   }
 
-  /** Waits for a free place; false where a stop ends the waiting, and the run, before. */
-  async #place(cut: AbortSignal): Promise<boolean> {
-    if (this.#executing < this.#deps.options.concurrency) {
-      this.#executing++;
-      return true;
+  /** Begins a run that has waited. */
+  async #begin(claim: Claim, def: GraphDefinition, loaded: Loaded, control: RunControl): Promise<void> {
+    const { checkpointer, live } = this.#deps;
+    control.claimed = true;
+    const deps = { checkpointer, live, worker: this.info.id };
+    const begun = await beginQueued(deps, def, claim, loaded, control);
+    if (begun !== null && "epoch" in begun) {
+      this.execute(begun, def, control, loaded.records);
+      return;
     }
-    return new Promise((resolve) => {
-      const granted = (): void => {
-        cut.removeEventListener("abort", onCut);
-        resolve(true);
-      };
-      const onCut = (): void => {
-        this.#waiting.splice(this.#waiting.indexOf(granted), 1);
-        resolve(false);
-      };
-      if (cut.aborted) {
-        resolve(false);
-        return;
-      }
-      this.#waiting.push(granted);
-      cut.addEventListener("abort", onCut, { once: true });
-    });
-  }
-
-  #free(): void {
-    const next = this.#waiting.shift();
-    if (next === undefined) this.#executing--;
-    else next();
+    if (begun !== null) {
+      const { fault, job } = begun;
+      await endUnbegun(job, control, this.#executeDeps(job, def, control, []), fault);
+    }
+    this.registry.close(control);
+    control.end(null);
   }
 }

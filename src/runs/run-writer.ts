@@ -1,7 +1,6 @@
 /** Writes what a run has done: each write fenced by its epoch, numbered by its stream, and refused by a stop it has not seen. */
-import { setTimeout as sleep } from "node:timers/promises";
 import type { SinceValues, Write, Written } from "../checkpoint/checkpointer.js";
-import { HoldpointError } from "../errors.js";
+import { isAway } from "../errors.js";
 import {
   nextNodes,
   type Interrupt,
@@ -15,6 +14,7 @@ import {
 import type { JsonObject } from "../lib/json.js";
 import { makeResult } from "./hydrate.js";
 import { isoNow, newId } from "./ids.js";
+import { patiently } from "./patiently.js";
 import { seenStop, type RunControl } from "./run-control.js";
 import { RunDraft } from "./run-draft.js";
 import type { ExecuteDeps, RunJob } from "./run-job.js";
@@ -167,23 +167,25 @@ export class RunWriter {
     this.#position = write.position ?? this.#position;
     this.draft.clear();
     this.stream.committed(batch, write.limit);
+    if (written.queued) this.#deps.workWaits();
     return "committed";
   }
 
   /** The database may go away and come back: what was done is not lost for it (a write sent twice is committed once). */
   async #persist(write: Write): Promise<Written> {
-    for (let waitMs = 100; ; waitMs = Math.min(waitMs * 2, 5000)) {
-      try {
-        return await this.#deps.checkpointer.write(write);
-      } catch (error) {
-        if (!(error instanceof HoldpointError) || error.code !== "database_unavailable" || this.#control.lost)
-          throw error;
-        this.#deps.log.warn(
-          { err: error, retry_ms: waitMs },
-          "a commit did not reach the database; it is sent again",
-        );
-        await sleep(waitMs);
-      }
+    const { checkpointer, log } = this.#deps;
+    try {
+      return await patiently(() => checkpointer.write(write), {
+        signal: this.#control.gone,
+        onAway: (error, retryMs) =>
+          log.warn(
+            { err: error, retry_ms: retryMs },
+            "a commit did not reach the database; it is sent again",
+          ),
+      });
+    } catch (error) {
+      if (isAway(error) && this.#control.lost) return { outcome: "fenced" };
+      throw error;
     }
   }
 

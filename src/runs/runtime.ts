@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Checkpointer } from "../checkpoint/checkpointer.js";
 import { HoldpointError } from "../errors.js";
 import { feedPublisher, Live } from "../events/index.js";
@@ -7,6 +8,9 @@ import { runtimeOptions, type RuntimeOptions } from "./runtime-options.js";
 import { RunService } from "./run-service.js";
 import { RunWorker } from "./run-worker.js";
 import { ThreadService } from "./thread-service.js";
+
+/** Milliseconds in which `ready` answers. */
+const READY_MS = 1500;
 
 /** One checkpointer's runs in this process: what both faces stand on. */
 export class Runtime {
@@ -19,6 +23,7 @@ export class Runtime {
   readonly #log: Logger;
   readonly #feeds = new WeakMap<EventPublisher, (event: RunEvent) => void>();
   #started: Promise<void> | null = null;
+  #pinging: Promise<void> | null = null;
 
   constructor(of: { checkpointer: Checkpointer; log: Logger; options?: Partial<RuntimeOptions> }) {
     const { checkpointer, log } = of;
@@ -62,10 +67,32 @@ export class Runtime {
     await this.#worker.start();
   }
 
-  /** Throws `shutting_down`, `database_unavailable`. */
+  /** Throws `shutting_down`, `database_unavailable`; within a moment, also where the storage neither answers nor refuses. */
   async ready(): Promise<void> {
     if (this.#worker.draining) throw new HoldpointError("shutting_down", "this process is shutting down");
-    await this.checkpointer.ping();
+    // Whoever asks while one is asked waits for its answer: those who ask do not add up.
+    this.#pinging ??= this.checkpointer.ping().finally(() => {
+      this.#pinging = null;
+    });
+    this.#pinging.catch(() => undefined);
+    const timeout = new AbortController();
+    const late = sleep(READY_MS, undefined, { signal: timeout.signal }).then(() => {
+      throw new HoldpointError(
+        "database_unavailable",
+        `${this.checkpointer.describe} does not answer within ${READY_MS} ms`,
+      );
+    });
+    late.catch(() => undefined);
+    try {
+      await Promise.race([this.#pinging, late]);
+    } finally {
+      timeout.abort();
+    }
+  }
+
+  /** This process takes no more work. */
+  get draining(): boolean {
+    return this.#worker.draining;
   }
 
   /** Takes no more work, and lets runs come to a place where they can be left, at most for `ms`. */
@@ -73,8 +100,15 @@ export class Runtime {
     return this.#worker.drain(ms);
   }
 
+  /** Ends streams and lets those go who wait for runs; they find them again in another process. */
+  leave(): void {
+    this.#worker.leave();
+  }
+
   /** After `drain`. */
-  close(): Promise<void> {
-    return this.checkpointer.close();
+  async close(): Promise<void> {
+    this.leave();
+    await this.#worker.retire();
+    await this.checkpointer.close();
   }
 }

@@ -2,11 +2,10 @@
  * What is stored of tasks while they run: `once` results, and outcomes of tasks whose step still waits for others, so that
  * a crash repeats only what was in flight.
  */
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Checkpointer, TaskRecord, ThreadRef } from "../checkpoint/checkpointer.js";
-import { HoldpointError } from "../errors.js";
 import { eachTask, keepResult, type Snapshot, type Task } from "../engine/index.js";
 import type { Json } from "../lib/json.js";
+import { patiently } from "./patiently.js";
 import type { TaskOutcome } from "./task-outcome.js";
 
 /** Keys of outcomes begin with NUL, those of `once` never do: whose name begins so has one sign more in front of it. */
@@ -37,14 +36,7 @@ export async function storeRecord(
   { checkpointer, ref, epoch }: RecordDeps,
   record: TaskRecord,
 ): Promise<boolean> {
-  for (let waitMs = 100; ; waitMs = Math.min(waitMs * 2, 5000)) {
-    try {
-      return await checkpointer.record(ref, epoch, record);
-    } catch (error) {
-      if (!(error instanceof HoldpointError) || error.code !== "database_unavailable") throw error;
-      await sleep(waitMs, undefined, { ref: false });
-    }
-  }
+  return patiently(() => checkpointer.record(ref, epoch, record));
 }
 
 /** Stores what a task came to; false = another process has the run. What nobody knows the outcome of is not stored. */

@@ -6,6 +6,7 @@ import type { Server } from "../support/server.js";
 /** What came back; bodies are read by tests, which know what they asked for. */
 export interface Reply {
   readonly status: number;
+  readonly headers: Headers;
   // eslint-disable-next-line @typescript-eslint/no-explicit-any
   readonly body: any;
 }
@@ -27,7 +28,7 @@ export async function post(server: Server, path: string, body: unknown = {}): Pr
 
 async function reply(response: Response): Promise<Reply> {
   const text = await response.text();
-  return { status: response.status, body: text === "" ? null : JSON.parse(text) };
+  return { status: response.status, headers: response.headers, body: text === "" ? null : JSON.parse(text) };
 }
 
 /** A request whose client does not stay for the answer: its server may die before it. */

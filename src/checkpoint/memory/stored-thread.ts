@@ -67,3 +67,13 @@ export function decisionRecord({ interrupt, answer }: Tombstone["decisions"][num
     digest: createHash("sha256").update(JSON.stringify(answer)).digest("hex"),
   };
 }
+
+/** What is told of a checkpoint, without how it is kept. */
+export function recordOf({
+  ops: _ops,
+  values: _values,
+  position: _position,
+  ...record
+}: NonNullable<StoredEntry["checkpoint"]>): CheckpointRecord {
+  return record;
+}

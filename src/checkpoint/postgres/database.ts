@@ -1,12 +1,23 @@
+export interface QueryOptions {
+  /** By a connection that no other statement can hold up. */
+  readonly urgent?: boolean;
+  /** Milliseconds after which the statement counts as lost, where that is less than the database's own setting. */
+  readonly timeoutMs?: number;
+}
+
 /** What the adapter needs of a database: PostgreSQL by `pg`, or the embedded one. Values only as `$n`. */
 export interface Database {
   /** For people: which database it is. */
   readonly describe: string;
   /** Connects. Throws HoldpointError `database_unavailable` where it cannot. */
   open(): Promise<void>;
+  /** Ends what is under way, a waiting `open` too. */
   close(): Promise<void>;
-  /** One statement. A lost or refused connection throws HoldpointError `database_unavailable`. */
-  query<Row extends object>(sql: string, values?: readonly unknown[]): Promise<Row[]>;
+  /**
+   * One statement. A database that does not answer, or answers that it cannot work now, throws HoldpointError
+   * `database_unavailable`: whether the statement was done is then not known. `StorageClosed` after `close`.
+   */
+  query<Row extends object>(sql: string, values?: readonly unknown[], of?: QueryOptions): Promise<Row[]>;
   /** Several statements without values, in one transaction that holds `lock`; rolled back where `work` throws. */
   exclusively<T>(
     lock: number,

@@ -25,6 +25,7 @@ import type {
   Written,
 } from "../checkpointer.js";
 import type { Database } from "./database.js";
+import { GroupCommit } from "./group-commit.js";
 import { migrate } from "./migrate.js";
 import { PgDatabase, type PgOptions } from "./pg-database.js";
 import { PgliteDatabase, type PgliteOptions } from "./pglite-database.js";
@@ -42,7 +43,11 @@ import {
 } from "./rows.js";
 import * as lists from "./sql/lists.js";
 import { load, loadAt, thread, tombstoneSeq } from "./sql/load.js";
-import { enqueue, fork, requestStop, write } from "./sql/write.js";
+import { enqueue, fork, requestStop, writeAll, writeArgument } from "./sql/write.js";
+
+/** Milliseconds in which a database that works has answered. */
+const PING_MS = 1500;
+const MIN_BEAT_MS = 1000;
 
 /** A database server by its URL, an embedded database by its folder, or a database of one's own. */
 export type PgCheckpointerOptions =
@@ -51,6 +56,7 @@ export type PgCheckpointerOptions =
 /** The port on PostgreSQL, a server or the embedded one. Nothing of either is loaded before `open`. */
 export class PgCheckpointer implements Checkpointer {
   readonly #db: Database;
+  readonly #writes = new GroupCommit<Written>((args) => writeAll(this.#db, args));
   #opened: Promise<void> | null = null;
 
   /** A connection string, the data directory of an embedded database, or a database of one's own. Connects in `open`. */
@@ -90,7 +96,10 @@ export class PgCheckpointer implements Checkpointer {
   }
 
   async ping(): Promise<void> {
-    await this.#db.query("SELECT 1");
+    // Writes nothing, and fails where nothing can be written: on a standby that nobody has promoted, reading would work.
+    await this.#db.query("UPDATE holdpoint.worker SET lease_ms = lease_ms WHERE false", [], {
+      timeoutMs: PING_MS,
+    });
   }
 
   async load(ref: ThreadRef): ReturnType<Checkpointer["load"]> {
@@ -101,8 +110,9 @@ export class PgCheckpointer implements Checkpointer {
     return loadAt(this.#db, ref, checkpoint);
   }
 
-  write(given: Write): Promise<Written> {
-    return write(this.#db, given);
+  async write(given: Write): Promise<Written> {
+    const { tenant, threadId } = given.ref;
+    return this.#writes.write({ key: JSON.stringify([tenant, threadId]), argument: writeArgument(given) });
   }
 
   fork(given: Fork): Promise<Forked> {
@@ -164,7 +174,11 @@ export class PgCheckpointer implements Checkpointer {
       run_id: string;
       epoch: number;
       stop: string | null;
-    }>("SELECT * FROM holdpoint.beat_v1($1, $2)", [worker.id, worker.leaseMs]);
+    }>("SELECT * FROM holdpoint.beat_v1($1, $2)", [worker.id, worker.leaseMs], {
+      urgent: true,
+      // Time for another one within the lease, on another connection.
+      timeoutMs: Math.max(MIN_BEAT_MS, worker.leaseMs / 3),
+    });
     return rows.map((row) => ({
       ref: { tenant: row.tenant, threadId: row.thread_id },
       runId: row.run_id,
@@ -194,6 +208,10 @@ export class PgCheckpointer implements Checkpointer {
       epoch: row.epoch,
       crashed: row.crashed,
     }));
+  }
+
+  async retire(workerId: string): Promise<void> {
+    await this.#db.query("UPDATE holdpoint.worker SET beat_at = '-infinity' WHERE id = $1", [workerId]);
   }
 
   async release(ref: ThreadRef, epoch: number, { inFlight }: { inFlight: boolean }): Promise<boolean> {

@@ -1,12 +1,15 @@
-import type { Pool } from "pg";
-import { HoldpointError } from "../../errors.js";
-import type { Database } from "./database.js";
-import { fromDatabase, isUnstorable } from "./sqlstate.js";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Pool, PoolConfig } from "pg";
+import { HoldpointError, isAway, StorageClosed } from "../../errors.js";
+import type { Database, QueryOptions } from "./database.js";
+import { fromDatabase, hasMetAnother, isUnstorable } from "./sqlstate.js";
 
 export interface PgOptions {
   readonly url: string;
-  /** Connections at the most. Default 10. */
+  /** Connections for requests and runs at the most; the heartbeat has one of its own beside them. Default 10. */
   readonly poolSize?: number;
+  /** Milliseconds after which a statement without an answer counts as lost. Default 30 000. */
+  readonly queryTimeoutMs?: number;
   /** Milliseconds to wait at the start for a database that is not there yet. */
   readonly waitMs: number;
   readonly onWait?: (message: string) => void;
@@ -15,12 +18,25 @@ export interface PgOptions {
 /** int8 as a number: seqs and sizes stay far below 2^53. */
 const INT8 = 20;
 
+/** Milliseconds to wait for a connection: a new one, or one of a pool that is full. */
+const CONNECT_MS = 5000;
+
+/** How often a transaction that met another is tried; each time one of those that met got through. */
+const TRIES = 8;
+
+/** Milliseconds that a close waits for what is under way. */
+const CLOSE_MS = 3000;
+
 /** A PostgreSQL server, by `pg`. */
 export class PgDatabase implements Database {
   readonly isExclusive = false;
   describe: string;
   readonly #options: PgOptions;
   #pool: Pool | null = null;
+  /** One connection that runs and requests cannot use up. */
+  #urgent: Pool | null = null;
+  /** It has let us in once. */
+  #wasThere = false;
 
   constructor(options: PgOptions) {
     this.#options = options;
@@ -32,29 +48,43 @@ export class PgDatabase implements Database {
     const { default: pg } = await import("pg");
     const types = new pg.TypeOverrides();
     types.setTypeParser(INT8, Number);
-    this.#pool = new pg.Pool({
+    const config: PoolConfig = {
       connectionString: this.#options.url,
-      max: this.#options.poolSize ?? 10,
-      connectionTimeoutMillis: 5000,
+      connectionTimeoutMillis: CONNECT_MS,
+      keepAlive: true,
+      keepAliveInitialDelayMillis: 10_000,
       types,
-    });
+    };
+    this.#pool = new pg.Pool({ ...config, max: this.#options.poolSize ?? 10 });
+    this.#urgent = new pg.Pool({ ...config, max: 1 });
     // An idle connection that breaks is replaced; without a listener it would end the process.
-    this.#pool.on("error", () => undefined);
+    for (const pool of [this.#pool, this.#urgent]) pool.on("error", () => undefined);
     await this.#waitUntilThere();
+    this.#wasThere = true;
   }
 
   async close(): Promise<void> {
-    const pool = this.#pool;
-    this.#pool = null;
-    await pool?.end();
+    const pools = [this.#pool, this.#urgent];
+    this.#pool = this.#urgent = null;
+    // A connection in use is waited for, but not for ever: its database may never answer.
+    const timeout = new AbortController();
+    const late = sleep(CLOSE_MS, undefined, { signal: timeout.signal, ref: false }).catch(() => undefined);
+    await Promise.race([Promise.all(pools.map(async (pool) => pool?.end())), late]);
+    timeout.abort();
   }
 
-  async query<Row extends object>(sql: string, values: readonly unknown[] = []): Promise<Row[]> {
+  async query<Row extends object>(
+    sql: string,
+    values: readonly unknown[] = [],
+    { urgent = false, timeoutMs }: QueryOptions = {},
+  ): Promise<Row[]> {
+    const usual = this.#options.queryTimeoutMs ?? 30_000;
+    const statement = { text: sql, values: [...values], query_timeout: Math.min(timeoutMs ?? usual, usual) };
     try {
-      return (await this.#connected().query<Row>(sql, [...values])).rows;
+      return await this.#untilAlone(async () => (await this.#connected(urgent).query<Row>(statement)).rows);
     } catch (error) {
       if (isUnstorable(error)) return [];
-      throw fromDatabase(error, this.describe);
+      throw this.#fault(error);
     }
   }
 
@@ -62,8 +92,19 @@ export class PgDatabase implements Database {
     lock: number,
     work: (run: (sql: string, values?: readonly unknown[]) => Promise<object[]>) => Promise<T>,
   ): Promise<T> {
+    try {
+      return await this.#untilAlone(() => this.#transaction(lock, work));
+    } catch (error) {
+      throw this.#fault(error);
+    }
+  }
+
+  async #transaction<T>(lock: number, work: Parameters<typeof this.exclusively<T>>[1]): Promise<T> {
     const client = await this.#connected().connect();
     let failed: Error | undefined;
+    const onError = (error: Error): void => void (failed ??= error);
+    // One that breaks between two statements has nobody else to tell.
+    client.on("error", onError);
     try {
       await client.query("BEGIN");
       await client.query("SELECT pg_advisory_xact_lock($1)", [lock]);
@@ -77,15 +118,35 @@ export class PgDatabase implements Database {
       failed = error instanceof Error ? error : new Error(String(error));
       // A rollback that fails must not hide the first error; the connection is thrown away either way.
       await client.query("ROLLBACK").catch(() => undefined);
-      throw fromDatabase(error, this.describe);
+      throw error;
     } finally {
+      client.removeListener("error", onError);
       client.release(failed);
     }
   }
 
-  #connected(): Pool {
-    if (this.#pool === null) throw new HoldpointError("database_unavailable", `${this.describe} is closed`);
-    return this.#pool;
+  /** Tries what met another transaction again: nothing of it was done. */
+  async #untilAlone<T>(work: () => Promise<T>): Promise<T> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await work();
+      } catch (error) {
+        if (!hasMetAnother(error) || tries >= TRIES) throw error;
+        await sleep(Math.random() * 10 * 2 ** tries);
+      }
+    }
+  }
+
+  #fault(error: unknown): unknown {
+    return this.#pool === null
+      ? new StorageClosed(this.describe)
+      : fromDatabase(error, this.describe, this.#wasThere);
+  }
+
+  #connected(urgent = false): Pool {
+    const pool = urgent ? this.#urgent : this.#pool;
+    if (pool === null) throw new StorageClosed(this.describe);
+    return pool;
   }
 
   /** A database that is still starting is waited for; a wrong password is not. */
@@ -102,7 +163,8 @@ export class PgDatabase implements Database {
         );
         return;
       } catch (error) {
-        const away = error instanceof HoldpointError && error.code === "database_unavailable";
+        if (error instanceof StorageClosed) throw error;
+        const away = isAway(error);
         const late = Date.now() + pause > until;
         if (!away || late) {
           await this.close();
@@ -117,8 +179,8 @@ export class PgDatabase implements Database {
             { cause: error },
           );
         }
-        this.#options.onWait?.(error.message);
-        await new Promise((resolve) => setTimeout(resolve, pause));
+        this.#options.onWait?.(error instanceof Error ? error.message : "");
+        await sleep(pause);
       }
     }
   }

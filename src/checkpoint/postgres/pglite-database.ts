@@ -2,7 +2,7 @@ import { openAsBlob } from "node:fs";
 import { access, mkdir, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { PGlite } from "@electric-sql/pglite";
-import { HoldpointError } from "../../errors.js";
+import { HoldpointError, StorageClosed } from "../../errors.js";
 import { lockDataDir, type DataDirLock } from "./data-dir-lock.js";
 import type { Database } from "./database.js";
 import { isUnstorable } from "./sqlstate.js";
@@ -118,8 +118,7 @@ export class PgliteDatabase implements Database {
   }
 
   #opened(): PGlite {
-    if (this.#db === null)
-      throw new HoldpointError("database_unavailable", "the embedded database is closed");
+    if (this.#db === null) throw new StorageClosed("the embedded database");
     return this.#db;
   }
 

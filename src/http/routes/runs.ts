@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
 import type { RunHandle, Waiting } from "../../runs/index.js";
+import { preferHeader, preferredWait } from "../prefer.js";
 import { keyHeader, takeKey } from "../idempotency-key.js";
 import {
   ANONYMOUS,
@@ -32,6 +33,7 @@ const result = {
   description: "The run's result",
   content: { "application/json": { schema: runResultModel } },
 };
+const accepted = { ...result, description: "The run as it stands: accepted, and not awaited" };
 export const eventStream = {
   description: "The events, one a frame",
   content: { "text/event-stream": { schema: eventModel } },
@@ -41,7 +43,8 @@ const resultOrStream = {
   content: { ...result.content, ...eventStream.content },
 };
 
-const headers = z.looseObject(keyHeader);
+const headers = z.looseObject({ ...keyHeader, ...preferHeader });
+const keyOnly = z.looseObject(keyHeader);
 
 /** Start, resume, decide, stop. */
 export function runRoutes(app: App, context: RouteContext): void {
@@ -65,13 +68,14 @@ function runRoute(app: App, { runtime }: RouteContext): void {
         params: threadParams,
         headers,
         body: runBody,
-        response: { 200: result, ...problems(400, 404, 409, 413, 422, 503) },
+        response: { 200: result, 202: accepted, ...problems(400, 404, 409, 413, 422, 503) },
       },
     },
-    async (request) => {
+    async (request, reply) => {
       const { params, body, requestKey: key } = request;
-      const run = await runtime.runs.start({ ...startRequest(params.id, body), key });
-      return wireResult(await run.outcome());
+      const waitMs = preferredWait(request.headers.prefer);
+      const handle = await runtime.runs.start({ ...startRequest(params.id, body), key });
+      return replyWithResult(reply, handle, waitMs);
     },
   );
 }
@@ -87,7 +91,7 @@ function streamRoute(app: App, { runtime, sse }: RouteContext): void {
         summary: "Start a run and stream it",
         tags: ["runs"],
         params: threadParams,
-        headers,
+        headers: keyOnly,
         body: runBody,
         response: { 200: eventStream, ...problems(400, 404, 409, 413, 422, 503) },
       },
@@ -112,13 +116,14 @@ function resumeRoute(app: App, { runtime, sse }: RouteContext): void {
         params: threadParams,
         headers,
         body: resumeBody,
-        response: { 200: resultOrStream, 202: result, ...problems(400, 404, 409, 413, 422, 503) },
+        response: { 200: resultOrStream, 202: accepted, ...problems(400, 404, 409, 413, 422, 503) },
       },
     },
     async (request, reply) => {
       const { params, body, requestKey: key } = request;
+      const waitMs = preferredWait(request.headers.prefer);
       const resumed = await runtime.runs.resume({ ...resumeRequest(params.id, body), key });
-      return replyToResume(request, reply, sse, resumed);
+      return replyToResume(request, reply, { sse, waitMs }, resumed);
     },
   );
 }
@@ -136,17 +141,18 @@ function decisionRoute(app: App, { runtime, sse }: RouteContext): void {
         params: interruptParams,
         headers,
         body: decisionBody,
-        response: { 200: resultOrStream, 202: result, ...problems(400, 404, 409, 413, 422, 503) },
+        response: { 200: resultOrStream, 202: accepted, ...problems(400, 404, 409, 413, 422, 503) },
       },
     },
     async (request, reply) => {
       const { params, body, requestKey: key } = request;
+      const waitMs = preferredWait(request.headers.prefer);
       const { id, threadId } = await runtime.threads.interrupt(TENANT, params.id);
       const resumed = await runtime.runs.resume({
         ...resumeRequest(threadId, { ...body, interrupt_id: id }),
         key,
       });
-      return replyToResume(request, reply, sse, resumed);
+      return replyToResume(request, reply, { sse, waitMs }, resumed);
     },
   );
 }
@@ -162,7 +168,7 @@ function stopRoute(app: App, { runtime }: RouteContext): void {
         summary: "End the current run",
         tags: ["runs"],
         params: threadParams,
-        headers,
+        headers: keyOnly,
         body: stopBody,
         response: {
           200: {
@@ -187,6 +193,22 @@ function stopRoute(app: App, { runtime }: RouteContext): void {
   );
 }
 
+/** The run's result; or, where the caller prefers not to wait so long, the run as it stands and where to ask for it. */
+async function replyWithResult(
+  reply: FastifyReply,
+  handle: RunHandle,
+  waitMs: number | null,
+): Promise<ReturnType<typeof wireResult>> {
+  if (waitMs === null) return wireResult(await handle.outcome());
+  const result = waitMs === 0 ? null : await handle.outcomeWithin(waitMs);
+  if (result !== null) return wireResult(result);
+  void reply
+    .code(202)
+    .header("Location", `/threads/${handle.threadId}/runs/${handle.runId}`)
+    .header("Preference-Applied", waitMs === 0 ? "respond-async" : `wait=${waitMs / 1000}`);
+  return wireResult(await handle.current());
+}
+
 function streamRun(reply: FastifyReply, sse: SseOptions, handle: RunHandle): Promise<void> {
   const contentLocation = `/threads/${handle.threadId}/runs/${handle.runId}`;
   return respondWithEvents(reply, { events: handle.events, contentLocation }, sse);
@@ -196,7 +218,7 @@ function streamRun(reply: FastifyReply, sse: SseOptions, handle: RunHandle): Pro
 async function replyToResume(
   request: FastifyRequest,
   reply: FastifyReply,
-  sse: SseOptions,
+  { sse, waitMs }: { readonly sse: SseOptions; readonly waitMs: number | null },
   resumed: RunHandle | Waiting,
 ): Promise<ReturnType<typeof wireResult> | undefined> {
   if (resumed.kind === "waiting") {
@@ -204,13 +226,12 @@ async function replyToResume(
     return wireResult(resumed.result);
   }
   if (!(request.headers.accept ?? "").includes("text/event-stream"))
-    return wireResult(await resumed.outcome());
+    return replyWithResult(reply, resumed, waitMs);
   await streamRun(reply, sse, resumed);
   return undefined;
 }
 
 function startRequest(threadId: string, body: RunBody) {
-  if (body.on_busy !== "reject") throw notSupported("on_busy", `"${body.on_busy}"`);
   if (body.on_disconnect !== "continue") throw notSupported("on_disconnect", `"${body.on_disconnect}"`);
   const { messages, context_summary: contextSummary, ...fields } = body.input ?? {};
   return {
@@ -218,6 +239,8 @@ function startRequest(threadId: string, body: RunBody) {
     graph: body.graph,
     input: { messages: messages as MessagesBody, fields: withSummary(fields, contextSummary) },
     config: runConfig(body.config),
+    onBusy: body.on_busy,
+    by: ANONYMOUS,
   };
 }
 

@@ -1,0 +1,36 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { isAway } from "../errors.js";
+
+/** Milliseconds between two tries: at first, and at the most. */
+const FIRST_MS = 50;
+const MOST_MS = 2000;
+
+export interface Patience {
+  /** Nobody waits any more: the last failure is thrown. */
+  readonly signal?: AbortSignal | undefined;
+  /** How long to go on trying after the first failure, in milliseconds; then the last one is thrown. Default for ever. */
+  readonly forMs?: number;
+  /** Told of each failure, with the milliseconds to the next try. */
+  readonly onAway?: (error: unknown, retryMs: number) => void;
+}
+
+/** Does `work` again while the storage is away, so `work` must be such that doing it twice is doing it once. */
+export async function patiently<T>(work: () => Promise<T>, of: Patience = {}): Promise<T> {
+  const { signal, forMs = Infinity, onAway } = of;
+  // It changes while this waits, which the type checker cannot know.
+  const isOver = (): boolean => signal?.aborted === true;
+  let until: number | null = null;
+  for (let pause = FIRST_MS; ; pause = Math.min(pause * 2, MOST_MS)) {
+    try {
+      return await work();
+    } catch (error) {
+      until ??= Date.now() + forMs;
+      // Not all at the same moment, when it is back.
+      const waitMs = Math.round(pause * (0.5 + Math.random() / 2));
+      if (!isAway(error) || isOver() || Date.now() + waitMs > until) throw error;
+      onAway?.(error, waitMs);
+      await sleep(waitMs, undefined, signal === undefined ? {} : { signal }).catch(() => undefined);
+      if (isOver()) throw error;
+    }
+  }
+}
