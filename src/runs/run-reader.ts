@@ -198,25 +198,23 @@ export class RunReader {
   /** A run that was accepted before, from its first event on. Throws `not_found` where it is gone with its thread. */
   async again(ref: ThreadRef, runId: string | null): Promise<RunHandle> {
     const { checkpointer, worker } = this.#deps;
+    // The head first: a run that waits now begins above it.
+    const head = await checkpointer.thread(ref);
     const run = runId === null ? null : await checkpointer.run(ref, runId);
-    const head = run === null ? null : await checkpointer.thread(ref);
     if (run === null || head === null)
       throw notFound("the run of this request is gone: its thread was deleted");
-    return this.handle(
-      ref,
-      run.runId,
-      await this.#before(ref, head, run),
-      worker.registry.find(threadKey(ref), run.runId),
-    );
+    const control = worker.registry.find(threadKey(ref), run.runId);
+    return this.handle(ref, run.runId, await this.#before(ref, head, run), control);
   }
 
   /** The number below all events of a run; those of the answers that began it were committed with its start. */
   async #before(ref: ThreadRef, head: ThreadHead, run: RunRecord): Promise<number> {
-    // One that waits has no events yet, only a place.
-    if (run.firstSeq > head.limit) return head.seq;
+    if (run.request !== null) return head.seq;
     const [entry] = await this.#deps.checkpointer.log(ref, run.firstSeq - 1, 1);
-    const first = entry?.runId === run.runId ? entry.events[0]?.seq : undefined;
-    return Math.min(first ?? run.firstSeq, run.firstSeq) - 1;
+    const [first] = entry?.runId === run.runId ? entry.events : [];
+    if (first !== undefined) return Math.min(first.seq, run.firstSeq) - 1;
+    // One that was dropped before it began has none: what is there is other runs'.
+    return run.startedAt === null ? head.seq : run.firstSeq - 1;
   }
 
   handle(ref: ThreadRef, runId: string, after: number, control?: RunControl): RunHandle {

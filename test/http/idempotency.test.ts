@@ -2,7 +2,6 @@
 import { request as rawRequest } from "node:http";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import type { Checkpointer } from "../../src/checkpoint/checkpointer.js";
-import { HoldpointError } from "../../src/errors.js";
 import {
   expectJson,
   expectProblem,
@@ -473,7 +472,8 @@ onEveryStorage("a request with an idempotency key", (server) => {
 });
 
 describe("a database that fails", () => {
-  const GONE = new HoldpointError("database_unavailable", "gone");
+  // Not one that is away, whose write would be sent again.
+  const BROKEN = new Error("the disk is full");
   async function failing() {
     const visits: number[] = [];
     const server = await serve({ work: single(() => void visits.push(1)) });
@@ -491,15 +491,15 @@ describe("a database that fails", () => {
       loseAnswer: () =>
         write.mockImplementationOnce(async (given) => {
           await real(given);
-          throw GONE;
+          throw BROKEN;
         }),
     };
   }
 
   it("before a request is accepted leaves its key unused", async () => {
     const { send, write, visits } = await failing();
-    write.mockRejectedValueOnce(GONE);
-    expectProblem(await send({ graph: "work" }), 503, "database_unavailable");
+    write.mockRejectedValueOnce(BROKEN);
+    expectProblem(await send({ graph: "work" }), 500, "internal_error");
     expect(expectJson(await send(), 200, "result").status).toBe("completed");
     expect(visits).toHaveLength(1);
   });
@@ -513,11 +513,11 @@ describe("a database that fails", () => {
     expect(visits).toHaveLength(1);
   });
 
-  it("after a request was accepted is a 503, and the same request finds its run", async () => {
+  it("after a request was accepted has answered nothing, and the same request finds its run", async () => {
     const { server, send, loseAnswer, usedKey, visits } = await failing();
     loseAnswer();
-    usedKey.mockResolvedValueOnce(null).mockRejectedValueOnce(GONE);
-    expectProblem(await send(), 503, "database_unavailable");
+    usedKey.mockResolvedValueOnce(null).mockRejectedValueOnce(BROKEN);
+    expectProblem(await send(), 500, "internal_error");
     expect(expectJson(await send(), 200, "result").status).toBe("completed");
     expect((await server.get("/threads/t/runs")).body.items).toHaveLength(1);
     expect(visits).toHaveLength(1);
@@ -584,4 +584,85 @@ it("a server that shuts down sends the request on to another one", async () => {
   await server.runtime.drain(1000);
   expectProblem(await send(), 503, "shutting_down");
   await server.close();
+});
+
+onEveryStorage("a run that waits, with an idempotency key", (server) => {
+  it("is put into the queue once, and the same request gets the same 202, waits for the same end or streams it", async () => {
+    const [began, held] = [latch(), latch()];
+    const visits: unknown[] = [];
+    const graph = server.add(
+      single(async ({ text }) => {
+        visits.push(text);
+        began.open();
+        await held.opened;
+        return { text: "done" };
+      }, openState),
+    );
+    const thread = unique("t");
+    const running = server.post(`/threads/${thread}/run`, { graph, input: { text: "first" } });
+    await began.opened;
+    const body = { input: { text: "second" }, on_busy: "enqueue" };
+    const send = (prefer: Record<string, string> = {}) =>
+      server.post(`/threads/${thread}/run`, body, { ...keyed("k"), ...prefer });
+    const open = () => openStream(`${server.url}/threads/${thread}/stream`, { body, headers: keyed("k") });
+    const async202 = { Prefer: "respond-async" };
+    const queued = await Promise.all([send(async202), send(async202)]);
+    const [first, second] = queued;
+    expect(expectJson(first, 202, "result")).toMatchObject({ status: "queued" });
+    expect(second.body).toEqual(first.body);
+    expect(second.headers.get("location")).toBe(first.headers.get("location"));
+    const [waiting, streams] = [send(), [await open(), await open()]];
+    held.open();
+    await running;
+    const result = expectJson(await waiting, 200, "result");
+    expect(result).toMatchObject({ run_id: first.body.run_id, status: "completed" });
+    expect((await send(async202)).headers.get("location")).toBe(first.headers.get("location"));
+    const own = await Promise.all(
+      streams.map(async (stream) => (await stream.rest()).filter(({ name }) => name === "start").at(-1)),
+    );
+    expect(own[1]).toEqual(own[0]);
+    const again = await (await open()).rest();
+    expect(names(again)).toEqual(["start", "progress", "update", "end"]);
+    expect(again[0]).toEqual(own[0]);
+    expect(visits).toEqual(["first", "second", "second"]);
+  });
+
+  it("and was dropped streams its end alone, and stops nothing again", async () => {
+    const began = [latch(), latch()];
+    const held = latch();
+    let visits = 0;
+    const graph = server.add(
+      single(async () => {
+        began[visits++]?.open();
+        await held.opened;
+      }),
+    );
+    const thread = unique("t");
+    const running = server.post(`/threads/${thread}/run`, { graph });
+    await began[0]?.opened;
+    const dropped = { on_busy: "enqueue" };
+    const open = () =>
+      openStream(`${server.url}/threads/${thread}/stream`, { body: dropped, headers: keyed("k") });
+    const first = await open();
+    const replace = () =>
+      server.post(`/threads/${thread}/run`, { on_busy: "stop" }, { ...keyed("k"), Prefer: "respond-async" });
+    const replaced = expectJson(await replace(), 202, "result");
+    expect((await running).body.status).toBe("stopped");
+    expect(names(await first.rest()).at(-1)).toBe("stopped");
+    const again = await (await open()).rest();
+    expect(names(again).at(-1)).toBe("stopped");
+    expect(again.filter(({ chunk }) => chunk.run_id === again.at(-1)?.chunk.run_id)).toHaveLength(1);
+    expect(names(again)).not.toContain("start");
+    await began[1]?.opened;
+    expect((await replace()).headers.get("location")).toContain(replaced.run_id);
+    expect((await server.get(`/threads/${thread}`)).body.status).toBe("running");
+    held.open();
+    expect((await server.post(`/threads/${thread}/run`, { on_busy: "stop" }, keyed("k"))).body).toMatchObject(
+      {
+        run_id: replaced.run_id,
+        status: "completed",
+      },
+    );
+    expect(visits).toBe(2);
+  });
 });
