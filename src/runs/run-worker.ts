@@ -74,11 +74,9 @@ export class RunWorker {
     this.#deps = deps;
     this.info = { id: newId(), leaseMs: deps.options.leaseMs };
     this.#lease = new Lease(deps.options.leaseMs, () => this.#settle());
-    this.#heartbeat = new Heartbeat(
-      deps.options.heartbeatMs,
-      () => this.#beat(),
-      (error) => this.#warn(error),
-    );
+    const warn = (error: unknown): void =>
+      deps.log.warn({ err: error }, "the heartbeat failed; it is tried again");
+    this.#heartbeat = new Heartbeat(deps.options.heartbeatMs, () => this.#beat(), warn);
     this.#places = new Places(deps.options.concurrency);
     this.#claims = new ClaimLoop({
       claim: (limit) => this.#inTurn(() => this.#claim(limit)),
@@ -89,7 +87,7 @@ export class RunWorker {
     this.hints = new Hints({
       checkpointer: deps.checkpointer,
       registry: this.registry,
-      beat: () => void this.#beat().catch((error: unknown) => this.#warn(error)),
+      beat: () => void this.#beat().catch(warn),
       look: () => this.#claims.soon(),
     });
     // Every reader that waits listens.
@@ -119,10 +117,6 @@ export class RunWorker {
   async start(): Promise<void> {
     await this.#beat();
     this.#heartbeat.start();
-  }
-
-  #warn(error: unknown): void {
-    this.#deps.log.warn({ err: error }, "the heartbeat failed; it is tried again");
   }
 
   /** Renews a lease that has lapsed, as after a long pause: what begins under it would be taken over at once. */

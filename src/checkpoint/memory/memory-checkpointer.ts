@@ -1,14 +1,7 @@
 import { deepFreeze } from "../../lib/deep-freeze.js";
 import type { Json } from "../../lib/json.js";
-import {
-  applyOps,
-  isActive,
-  isInterrupted,
-  taskIds,
-  type Interrupt,
-  type Message,
-  type Snapshot,
-} from "../../engine/index.js";
+import { applyOps, isActive, isInterrupted, taskIds } from "../../engine/index.js";
+import type { Interrupt, Message, Snapshot } from "../../engine/index.js";
 import type {
   Checkpointer,
   Claim,
