@@ -47,13 +47,13 @@ DECLARE
   v_dropped jsonb;
 BEGIN
   WITH dropped AS (
-    UPDATE holdpoint.run SET status = 'stopped', ended_at = v_at, last_seq = v_seq, request = NULL,
+    UPDATE holdpoint.run SET status = 'stopped', ended_at = v_at, first_seq = v_seq, last_seq = v_seq, request = NULL,
         outcome = jsonb_build_object('status', 'stopped', 'interrupted', false, 'interruptReason', NULL, 'decision', NULL,
           'currentNode', NULL, 'nextNodes', '[]'::jsonb, 'step', v_step, 'error', NULL)::text
       WHERE tenant = v_tenant AND thread_id = v_thread AND status = 'queued'
-      RETURNING run_id, first_seq
+      RETURNING run_id, created_at
   )
-  SELECT coalesce(jsonb_agg(run_id ORDER BY first_seq), '[]') INTO v_dropped FROM dropped;
+  SELECT coalesce(jsonb_agg(run_id ORDER BY created_at, run_id), '[]') INTO v_dropped FROM dropped;
   UPDATE holdpoint.thread SET queued = 0 WHERE tenant = v_tenant AND thread_id = v_thread AND queued > 0;
   RETURN v_dropped;
 END $$;
@@ -112,6 +112,11 @@ BEGIN
       IF coalesce(v_base, 0) <> v_from THEN
         DELETE FROM holdpoint.thread WHERE tenant = v_tenant AND thread_id = v_thread;
         RETURN '{"outcome":"moved"}';
+      END IF;
+      -- A deleted thread is not made again by a request that was accepted on it.
+      IF holdpoint.key_used_v1(v_tenant, w->'key') THEN
+        DELETE FROM holdpoint.thread WHERE tenant = v_tenant AND thread_id = v_thread;
+        RETURN '{"outcome":"repeated"}';
       END IF;
       UPDATE holdpoint.thread SET epoch = coalesce(v_epoch, 0) WHERE tenant = v_tenant AND thread_id = v_thread;
     END IF;
@@ -258,6 +263,10 @@ BEGIN
       VALUES (v_tenant, v_thread, q->>'graph', 'idle', '{}', 0, 0, 0, '{"tasks":[],"holds":{"before":[],"after":[]}}', v_at, v_at)
       ON CONFLICT DO NOTHING;
     IF NOT FOUND THEN RETURN '{"outcome":"moved"}'; END IF;
+    IF holdpoint.key_used_v1(v_tenant, q->'key') THEN
+      DELETE FROM holdpoint.thread WHERE tenant = v_tenant AND thread_id = v_thread;
+      RETURN '{"outcome":"repeated"}';
+    END IF;
     -- After the insert: a deletion that it waited for has left its numbers by now.
     UPDATE holdpoint.thread k SET seq = b.seq, seq_limit = b.seq, epoch = b.epoch
       FROM holdpoint.tombstone b

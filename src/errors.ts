@@ -43,6 +43,10 @@ export const ERRORS = {
   too_deep: { category: "invalid", message: "A value is nested too deeply." },
   not_serialisable: { category: "invalid", message: "A value cannot be stored as JSON without loss." },
   graph_required: { category: "invalid", message: "The server serves several graphs: name one." },
+  idempotency_key_reused: {
+    category: "invalid",
+    message: "The idempotency key was used for another request.",
+  },
   message_exists: { category: "invalid", message: "Another message of this id is in the thread." },
   decision_required: { category: "invalid", message: "This interrupt demands a decision." },
   interrupt_id_required: { category: "invalid", message: "This interrupt must be answered by its id." },

@@ -72,6 +72,7 @@ export interface RunRecord {
   /** What it will begin with, as it was enqueued; null once it has begun. */
   readonly request: Json;
   readonly createdAt: string;
+  /** Null while it waits, and for good where it was dropped before it began. */
   readonly startedAt: string | null;
   readonly endedAt: string | null;
 }

@@ -75,6 +75,7 @@ export interface UsedKey {
   readonly threadId: string;
   readonly runId: string | null;
   readonly answer: Json;
+  readonly expiresAt: string;
 }
 
 /**

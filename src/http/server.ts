@@ -7,6 +7,7 @@ import { HoldpointError } from "../errors.js";
 import type { Runtime } from "../runs/index.js";
 import { description } from "./description.js";
 import { callerRefusal, registerGuard } from "./guard.js";
+import { registerIdempotencyKeys } from "./idempotency-key.js";
 import { registerJsonBody } from "./json-body.js";
 import { registerProblems, sendProblem } from "./problem.js";
 import type { App, RouteContext } from "./route-context.js";
@@ -59,6 +60,7 @@ export async function buildServer(
   // Answers are typed by their schemas; checking them again would cost each answer, and a mismatch its caller.
   app.setSerializerCompiler(() => JSON.stringify);
   registerJsonBody(app);
+  registerIdempotencyKeys(app);
   registerProblems(app);
   registerShutdown(app, runtime);
   registerGuard(app, options.corsOrigins);

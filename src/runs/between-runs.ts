@@ -1,5 +1,5 @@
 /** Writes to a thread that no run is on: decisions without a run, cancellations, patches. */
-import type { Loaded, ThreadHead, Write } from "../checkpoint/checkpointer.js";
+import type { Checkpointer, Loaded, ThreadHead, Write } from "../checkpoint/checkpointer.js";
 import {
   draft,
   nextNodes,
@@ -9,8 +9,9 @@ import {
   type Interrupt,
   type Position,
 } from "../engine/index.js";
+import type { Live } from "../events/index.js";
 import { isoNow } from "./ids.js";
-import type { RunServiceDeps } from "./requests.js";
+import type { GraphRegistry } from "./graph-registry.js";
 import { messageEvent } from "./run-draft.js";
 import { placeEvents, toStored } from "./run-stream.js";
 import { threadKey } from "./thread-key.js";
@@ -20,6 +21,12 @@ export type PatchDraft = Draft | ((checkpointId: string) => Draft);
 
 export const withCheckpoint = (drafts: readonly PatchDraft[], checkpointId = ""): Draft[] =>
   drafts.map((draft) => (typeof draft === "function" ? draft(checkpointId) : draft));
+
+export interface BetweenDeps {
+  readonly checkpointer: Checkpointer;
+  readonly live: Live;
+  readonly graphs: GraphRegistry;
+}
 
 /** What is written to a thread between runs; what is left out stays as it is. */
 export interface Between {
@@ -31,11 +38,12 @@ export interface Between {
   readonly decide?: Write["decide"];
   readonly retext?: Write["retext"];
   readonly drop?: Write["drop"];
+  readonly key?: Write["key"] | undefined;
 }
 
 /** A write between runs that starts none: the new seq, and the queued runs that it dropped; undefined when the thread moved. */
 export async function writeBetween(
-  { checkpointer, live, graphs }: Pick<RunServiceDeps, "checkpointer" | "live" | "graphs">,
+  { checkpointer, live, graphs }: BetweenDeps,
   loaded: Loaded,
   of: Between,
   graph: GraphDefinition | null = graphs.find(loaded.head.graph ?? "") ?? null,
@@ -61,6 +69,7 @@ export async function writeBetween(
     decide: of.decide ?? [],
     retext: of.retext ?? [],
     ...(of.drop === undefined ? {} : { drop: of.drop }),
+    ...(of.key === undefined ? {} : { key: of.key }),
   });
   if (written.outcome !== "committed") return undefined;
   live.publish({ key: threadKey(ref), graph }, events, seq);

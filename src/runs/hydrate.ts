@@ -1,3 +1,4 @@
+import { queuedMessages } from "./queued-request.js";
 import { deepFreeze } from "../lib/deep-freeze.js";
 import type {
   Checkpointer,
@@ -84,7 +85,8 @@ export async function resultOf(
   ref: ThreadRef,
   run: RunRecord,
 ): Promise<RunResult> {
-  const messages = await checkpointer.runMessages(ref, run.runId);
+  const messages =
+    run.request === null ? await checkpointer.runMessages(ref, run.runId) : queuedMessages(run.request);
   if (run.outcome !== null && run.lastSeq !== null) {
     const at = await checkpointer.loadAt(ref, { seq: run.lastSeq });
     const opened = await checkpointer.openedAt(ref, run.lastSeq);
@@ -102,8 +104,9 @@ export async function resultOf(
     interrupted: false,
     interruptReason: null,
     decision: run.decision,
-    currentNode: head?.currentNode ?? null,
-    nextNodes: head?.nextNodes ?? [],
+    // One that waits has no place in the graph yet; the thread's is another run's.
+    currentNode: run.request === null ? (head?.currentNode ?? null) : null,
+    nextNodes: run.request === null ? (head?.nextNodes ?? []) : [],
     step: head?.step ?? 0,
     error: null,
   };

@@ -1,4 +1,5 @@
 import type { ThreadHead, ThreadRef } from "../checkpoint/checkpointer.js";
+import type { OnBusy } from "./requests.js";
 import { HoldpointError, notFound } from "../errors.js";
 import { isInterrupted, MOVES, type GraphDefinition, type Interrupt } from "../engine/index.js";
 
@@ -11,7 +12,12 @@ export const threadExists = (threadId: string): HoldpointError =>
   });
 
 /** Why a thread does not take a run now. */
-export function refuseRun(head: ThreadHead, def: GraphDefinition, open: readonly Interrupt[]): void {
+export function refuseRun(
+  head: ThreadHead,
+  def: GraphDefinition,
+  open: readonly Interrupt[],
+  onBusy: OnBusy,
+): void {
   if (head.graph !== null && head.graph !== def.name) {
     throw mismatch(head, def);
   }
@@ -20,7 +26,7 @@ export function refuseRun(head: ThreadHead, def: GraphDefinition, open: readonly
       "the thread waits for a decision; a message is never an approval: answer by POST …/resume, or end it by POST …/stop";
     throw new HoldpointError("thread_interrupted", detail, { interrupts: open });
   }
-  if (!MOVES[head.status].run) throw busy(head);
+  if (!MOVES[head.status].run && onBusy === "reject") throw busy(head);
 }
 
 export function mismatch(head: ThreadHead, def: GraphDefinition): HoldpointError {

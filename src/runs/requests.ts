@@ -1,5 +1,5 @@
 /** What the run manager is asked, and what it answers. */
-import type { Checkpointer, ThreadRef } from "../checkpoint/checkpointer.js";
+import type { Checkpointer, RequestKey, StopMode, ThreadRef } from "../checkpoint/checkpointer.js";
 import type { AnswerRequest, GraphDefinition, RunEvent, RunResult } from "../engine/index.js";
 import type { Live } from "../events/index.js";
 import type { GraphRegistry } from "./graph-registry.js";
@@ -13,7 +13,15 @@ export interface StartRequest {
   readonly graph?: string | GraphDefinition | undefined;
   readonly input?: InputRequest | undefined;
   readonly config?: RunConfig | undefined;
+  /** What to do where a run is active on the thread: refuse (the default), wait for it, or stop it first. */
+  readonly onBusy?: OnBusy | undefined;
+  /** Who asks, for the record of a stop. Default `anonymous`. */
+  readonly by?: string | undefined;
+  /** Sent again with the same key, it begins nothing anew. */
+  readonly key?: RequestKey | undefined;
 }
+
+export type OnBusy = "reject" | "enqueue" | "stop";
 
 export interface ResumeRequest extends AnswerRequest {
   readonly ref: ThreadRef;
@@ -26,6 +34,14 @@ export interface ResumeRequest extends AnswerRequest {
   /** The thread's seq that the caller looked at before it said "go on". */
   readonly seen?: number | undefined;
   readonly by: string;
+  readonly key?: RequestKey | undefined;
+}
+
+export interface StopOf {
+  readonly mode?: StopMode;
+  readonly reason?: string | undefined;
+  readonly by: string;
+  readonly key?: RequestKey | undefined;
 }
 
 /** What a stop did. */
@@ -52,6 +68,10 @@ export interface RunHandle {
   /** Its events are those above this, its answers' among them. */
   readonly after: number;
   readonly outcome: () => Promise<RunResult>;
+  /** Null where it has not ended after `ms`. */
+  readonly outcomeWithin: (ms: number) => Promise<RunResult | null>;
+  /** The run as it stands now. */
+  readonly current: () => Promise<RunResult>;
   /** To its terminal event. */
   readonly events: (signal?: AbortSignal) => AsyncGenerator<RunEvent, void, undefined>;
   /** What made it fail, where that was thrown in this process. */
@@ -62,6 +82,13 @@ export interface RunHandle {
 export interface Waiting {
   readonly kind: "waiting";
   readonly result: RunResult;
+}
+
+/** The same as it is kept: nothing of it outlives the thread. */
+export interface WaitingThen {
+  readonly runId: string;
+  readonly interrupts: readonly string[];
+  readonly seq: number;
 }
 
 export interface RunServiceDeps {

@@ -1,6 +1,6 @@
 /** Answers what a thread waits for, and continues one that was stopped or failed. */
 import type { Loaded, ThreadHead, ThreadRef, Write } from "../checkpoint/checkpointer.js";
-import { HoldpointError, invalid, notFound } from "../errors.js";
+import { HoldpointError, invalid } from "../errors.js";
 import {
   applySaid,
   draft,
@@ -23,11 +23,11 @@ import { acceptRun, asRequest } from "./accept-run.js";
 import { bindAnswers, givenAnswers, makeAnswers, standings, type Bound, type Standing } from "./answers.js";
 import { decisionEvent, patchEvents, writeBetween } from "./between-runs.js";
 import { isoNow, newId } from "./ids.js";
+import { keepWaiting, repeatedResume } from "./repeated-request.js";
 import { mismatch, noThread, notResumable, refuseWhenDraining } from "./refusals.js";
 import { checkConfig, checkInput, type CheckedConfig } from "./request-input.js";
 import type { ResumeRequest, RunHandle, RunServiceDeps, Waiting } from "./requests.js";
 import type { RunReader } from "./run-reader.js";
-import { threadKey } from "./thread-key.js";
 import { untilSettled } from "./until-settled.js";
 
 export class Resumption {
@@ -50,34 +50,37 @@ export class Resumption {
       throw invalid([{ path: "answers", message: "a list of answers has at least one" }]);
     let bound: Bound[] | null = null;
     let late = false;
-    return untilSettled(async () => {
-      refuseWhenDraining(this.#deps.worker);
-      const loaded = await this.#deps.checkpointer.load(ref);
-      if (loaded.head === null) throw noThread(ref);
-      const { head } = loaded;
-      const named = request.answers ?? (own?.interruptId === undefined ? null : [own]);
-      const interrupted = isInterrupted(head.status);
-      // Named interrupts answer for themselves, whatever became of the thread since.
-      // Nor does a bare answer mean a hold point that opened after it arrived.
-      if (bound === null && interrupted && named === null && late) throw movedOn();
-      if (request.seen !== undefined && bound === null && head.seq !== request.seen) throw movedOn();
-      late = true;
-      if (bound === null && (interrupted || named !== null)) {
-        bound = bindAnswers(
-          named ?? [own ?? {}],
-          loaded.interrupts.filter(({ status }) => status === "open"),
-          request.answers !== undefined,
-        );
-      }
-      if (bound !== null) {
-        const def = request.graph ?? this.#deps.graphs.find(head.graph ?? "");
-        const standing = await standings(this.#deps.checkpointer, ref, bound, request.by, def);
-        if (standing.every((each) => each.kind === "repeated"))
-          return this.#firstOutcome(ref, head, standing);
-        if (interrupted) return this.#answer(request, loaded, standing);
-      }
-      return this.#continue(request, own, loaded);
-    });
+    return untilSettled(
+      async () => {
+        refuseWhenDraining(this.#deps.worker);
+        const loaded = await this.#deps.checkpointer.load(ref);
+        if (loaded.head === null) throw noThread(ref);
+        const { head } = loaded;
+        const named = request.answers ?? (own?.interruptId === undefined ? null : [own]);
+        const interrupted = isInterrupted(head.status);
+        // Named interrupts answer for themselves, whatever became of the thread since.
+        // Nor does a bare answer mean a hold point that opened after it arrived.
+        if (bound === null && interrupted && named === null && late) throw movedOn();
+        if (request.seen !== undefined && bound === null && head.seq !== request.seen) throw movedOn();
+        late = true;
+        if (bound === null && (interrupted || named !== null)) {
+          bound = bindAnswers(
+            named ?? [own ?? {}],
+            loaded.interrupts.filter(({ status }) => status === "open"),
+            request.answers !== undefined,
+          );
+        }
+        if (bound !== null) {
+          const def = request.graph ?? this.#deps.graphs.find(head.graph ?? "");
+          const standing = await standings(this.#deps.checkpointer, ref, bound, request.by, def);
+          if (standing.every((each) => each.kind === "repeated"))
+            return this.#firstOutcome(ref, head, standing);
+          if (interrupted) return this.#answer(request, loaded, standing);
+        }
+        return this.#continue(request, own, loaded);
+      },
+      () => repeatedResume(this.#deps, this.#reader, request),
+    );
   }
 
   async #answer(
@@ -98,8 +101,12 @@ export class Resumption {
         drafts: decided.map(decisionEvent),
         decide: decided.map(decisionOf),
         position: withHolds(loaded.snapshot.position, config.holds),
+        key: request.key,
       });
-      return written === undefined ? undefined : this.#reader.waiting(ref, head.runId);
+      if (written === undefined) return undefined;
+      const waiting = await this.#reader.waiting(ref, head.runId);
+      await keepWaiting(this.#deps, ref, request.key, waiting);
+      return waiting;
     }
     const runId = newId();
     const merged = checkInput(def, loaded.snapshot.messages, request.goOn ?? {}, "input");
@@ -111,6 +118,7 @@ export class Resumption {
       merged: merged.fields,
       decision: (given.find(({ answer }) => answer.decision === "deny") ?? given.at(-1))?.answer ?? null,
       config,
+      key: request.key,
     });
   }
 
@@ -141,12 +149,13 @@ export class Resumption {
       merged: {},
       decision: null,
       config: checkConfig(def, request.config ?? {}),
+      key: request.key,
     });
   }
 
   /** Begins the run that goes on where the thread is. */
   #goOn(ref: ThreadRef, loaded: Loaded, of: GoOn): Promise<RunHandle | undefined> {
-    const { def, runId, decided, decision, config } = of;
+    const { def, runId, decided, decision, config, key } = of;
     const change = asRequest(() => applySaid(def, loaded.snapshot, of.said, of.merged, config.holds));
     const input = startInput([...of.said, { messages: [], state: of.merged }]);
     const started = draft("start", { input, resumes: true }, { content: "The run goes on." });
@@ -167,6 +176,7 @@ export class Resumption {
         decision,
         resumes: true,
         config,
+        key,
       },
     );
   }
@@ -179,12 +189,7 @@ export class Resumption {
   ): Promise<RunHandle | Waiting> {
     const runId = standing.map(({ interrupt }) => interrupt.resumedBy).find((id) => id !== null) ?? null;
     if (runId === null) return this.#reader.waiting(ref, head.runId);
-    const run = await this.#deps.checkpointer.run(ref, runId);
-    if (run === null) throw notFound("the run that this answer started is gone");
-    const control = this.#deps.worker.registry.find(threadKey(ref), runId);
-    // Earlier answers of the same pause have their decisions further up.
-    const decisions = standing.filter(({ interrupt }) => interrupt.resumedBy === runId);
-    return this.#reader.handle(ref, runId, run.firstSeq - decisions.length - 1, control);
+    return this.#reader.again(ref, runId);
   }
 
   /** The thread's graph as loaded. Throws `graph_changed` where a node that is next is gone. */
@@ -215,6 +220,7 @@ interface GoOn {
   readonly merged: Values;
   readonly decision: Answer | null;
   readonly config: CheckedConfig;
+  readonly key: ResumeRequest["key"];
 }
 
 /** An interrupt with its answer. */

@@ -30,4 +30,6 @@ export interface ExecuteDeps {
   readonly options: RuntimeOptions;
   /** Asked between steps: whether this process is shutting down. */
   readonly draining: () => boolean;
+  /** Told that another run of the thread may start now. */
+  readonly workWaits: () => void;
 }

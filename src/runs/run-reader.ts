@@ -2,15 +2,24 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Checkpointer, RunRecord, ThreadHead, ThreadRef } from "../checkpoint/checkpointer.js";
 import { HoldpointError, isAway, notFound } from "../errors.js";
-import { isInterrupted, isTerminal, type Interrupt, type RunEvent, type RunResult } from "../engine/index.js";
+import {
+  isActive,
+  isInterrupted,
+  isTerminal,
+  type Interrupt,
+  type RunEvent,
+  type RunResult,
+} from "../engine/index.js";
 import { tail, type Live } from "../events/index.js";
-import { readEvents, resultOf } from "./hydrate.js";
+import { asOpened, readEvents, resultOf } from "./hydrate.js";
 import { patiently } from "./patiently.js";
 import type { RuntimeOptions } from "./runtime-options.js";
 import { noThread } from "./refusals.js";
-import type { RunHandle, Waiting } from "./requests.js";
+import type { RunHandle, Waiting, WaitingThen } from "./requests.js";
 import type { RunControl } from "./run-control.js";
 import type { RunWorker } from "./run-worker.js";
+import { unlogged } from "./run-stream.js";
+import { terminalEvent } from "./terminal-event.js";
 import { threadKey } from "./thread-key.js";
 
 export interface RunReaderDeps {
@@ -33,8 +42,14 @@ export class RunReader {
     after: number,
     of: { until?: string; idle?: () => Promise<boolean>; signal?: AbortSignal | undefined },
   ): AsyncGenerator<RunEvent, void, undefined> {
-    const all = this.#tail(ref, after, of);
-    return of.until === undefined ? all : untilTerminal(all, of.until);
+    const { until } = of;
+    if (until === undefined) return this.#tail(ref, after, of);
+    let begun = false;
+    const idle = async (): Promise<boolean> => !begun && (await this.#wasDropped(ref, until));
+    const seen = (event: RunEvent): void => {
+      if (event.runId === until) begun = true;
+    };
+    return this.#untilTerminal(this.#tail(ref, after, { ...of, idle }), ref, until, seen);
   }
 
   async *#tail(
@@ -72,6 +87,29 @@ export class RunReader {
     }
   }
 
+  async *#untilTerminal(
+    events: AsyncGenerator<RunEvent, void, undefined>,
+    ref: ThreadRef,
+    runId: string,
+    seen: (event: RunEvent) => void,
+  ): AsyncGenerator<RunEvent, void, undefined> {
+    for await (const event of events) {
+      seen(event);
+      yield event;
+      if (event.runId === runId && isTerminal(event.eventType)) return;
+    }
+    if (!(await this.#wasDropped(ref, runId))) return;
+    // It never began, so the log has nothing of it: whoever waits for its end is told outside the numbers.
+    const result = await this.current(ref, runId);
+    yield unlogged(terminalEvent(result), ref.threadId, runId);
+  }
+
+  /** Whether the run waited and was dropped before it began. */
+  async #wasDropped(ref: ThreadRef, runId: string): Promise<boolean> {
+    const run = await this.#deps.checkpointer.run(ref, runId);
+    return run !== null && run.startedAt === null && run.endedAt !== null;
+  }
+
   /**
    * Where a reader begins: after its cursor, or at the start of the current or last run. `nothing` says that there is
    * nothing newer and nothing runs. Throws `not_found`, `cursor_ahead`.
@@ -91,10 +129,17 @@ export class RunReader {
       );
     }
     const run = cursor === null && head.runId !== null ? await checkpointer.run(ref, head.runId) : null;
-    const after = cursor ?? (run === null ? head.seq : run.firstSeq - 1);
+    // One that was taken from the queue a moment ago has no number yet.
+    const after = cursor ?? (run === null || run.request !== null ? head.seq : run.firstSeq - 1);
     const quiet = head.status !== "running" && head.status !== "queued";
     const nothing = quiet && (await checkpointer.log(ref, after, 1)).length === 0;
     return { head, after, nothing };
+  }
+
+  /** Whether no run is active on the thread and none waits, or it was deleted. */
+  async isQuiet(ref: ThreadRef): Promise<boolean> {
+    const head = await this.#deps.checkpointer.thread(ref);
+    return head === null || !isActive(head.status);
   }
 
   /** Whether the thread was deleted. */
@@ -121,6 +166,30 @@ export class RunReader {
     }
   }
 
+  /** A run that was accepted before, from its first event on. Throws `not_found` where it is gone with its thread. */
+  async again(ref: ThreadRef, runId: string | null): Promise<RunHandle> {
+    const { checkpointer, worker } = this.#deps;
+    const run = runId === null ? null : await checkpointer.run(ref, runId);
+    const head = run === null ? null : await checkpointer.thread(ref);
+    if (run === null || head === null)
+      throw notFound("the run of this request is gone: its thread was deleted");
+    return this.handle(
+      ref,
+      run.runId,
+      await this.#before(ref, head, run),
+      worker.registry.find(threadKey(ref), run.runId),
+    );
+  }
+
+  /** The number below all events of a run; those of the answers that began it were committed with its start. */
+  async #before(ref: ThreadRef, head: ThreadHead, run: RunRecord): Promise<number> {
+    // One that waits has no events yet, only a place.
+    if (run.firstSeq > head.limit) return head.seq;
+    const [entry] = await this.#deps.checkpointer.log(ref, run.firstSeq - 1, 1);
+    const first = entry?.runId === run.runId ? entry.events[0]?.seq : undefined;
+    return Math.min(first ?? run.firstSeq, run.firstSeq) - 1;
+  }
+
   handle(ref: ThreadRef, runId: string, after: number, control?: RunControl): RunHandle {
     return {
       kind: "run",
@@ -128,9 +197,21 @@ export class RunReader {
       runId,
       after,
       outcome: () => this.outcome(ref, runId, control),
+      outcomeWithin: async (ms) => {
+        const run = await this.ended(ref, runId, control, ms);
+        return run?.endedAt == null ? null : this.current(ref, runId);
+      },
+      current: () => this.current(ref, runId),
       events: (signal) => this.events(ref, after, { until: runId, signal }),
       cause: () => control?.cause,
     };
+  }
+
+  /** The run as it stands. */
+  async current(ref: ThreadRef, runId: string): Promise<RunResult> {
+    const run = await this.#deps.checkpointer.run(ref, runId);
+    if (run === null) throw notFound("the run is gone: its thread was deleted");
+    return resultOf(this.#deps.checkpointer, ref, run);
   }
 
   /** The thread as it stands, for an answer that is not the last one. */
@@ -147,6 +228,17 @@ export class RunReader {
         seq: head?.seq ?? result.seq,
       },
     };
+  }
+
+  /** What `waiting` gave then. */
+  async waitedFor(ref: ThreadRef, { runId, interrupts, seq }: WaitingThen): Promise<Waiting> {
+    const { checkpointer } = this.#deps;
+    const run = await checkpointer.run(ref, runId);
+    if (run === null) throw noThread(ref);
+    const result = await resultOf(checkpointer, ref, run);
+    const asked = await Promise.all(interrupts.map((id) => checkpointer.interrupt(ref.tenant, id)));
+    const open = asked.flatMap((interrupt) => (interrupt === null ? [] : [asOpened(interrupt)]));
+    return { kind: "waiting", result: { ...result, interrupts: open, seq } };
   }
 
   /** What a thread waits for, in the order it was asked. */
@@ -194,14 +286,4 @@ function goesOnElsewhere({ threadId }: ThreadRef, runId: string): HoldpointError
     `this process shuts down and the run ${runId} goes on in another one: do not start it again, ask for it by its id`,
     { thread_id: threadId, run_id: runId },
   );
-}
-
-async function* untilTerminal(
-  events: AsyncGenerator<RunEvent, void, undefined>,
-  runId: string,
-): AsyncGenerator<RunEvent, void, undefined> {
-  for await (const event of events) {
-    yield event;
-    if (event.runId === runId && isTerminal(event.eventType)) return;
-  }
 }

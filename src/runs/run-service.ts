@@ -1,23 +1,27 @@
 /** Starts, resumes and stops runs: the one way in, for the library and for HTTP. */
-import type { StopMode, ThreadRef } from "../checkpoint/checkpointer.js";
+import type { StopRequest, ThreadRef } from "../checkpoint/checkpointer.js";
 import { invalid } from "../errors.js";
-import { begin, draft } from "../engine/index.js";
+import { isActive, type GraphDefinition, type RunInput } from "../engine/index.js";
 import { acceptRun, asRequest } from "./accept-run.js";
-import { newId } from "./ids.js";
+import { isoNow, newId } from "./ids.js";
+import { queuedRequest } from "./queued-request.js";
+import { freshRun } from "./queued-run.js";
+import { repeatedStart } from "./repeated-request.js";
 import { refuseRun, refuseWhenDraining } from "./refusals.js";
-import { checkConfig, checkInput } from "./request-input.js";
+import { checkConfig, checkInput, type CheckedConfig } from "./request-input.js";
 import type {
   ResumeRequest,
   RunHandle,
   RunServiceDeps,
   StartRequest,
+  StopOf,
   StopReceipt,
   Waiting,
 } from "./requests.js";
 import { Resumption } from "./resume-run.js";
-import { messageEvent } from "./run-draft.js";
 import { RunReader } from "./run-reader.js";
 import { stopRun } from "./stop-run.js";
+import { threadKey } from "./thread-key.js";
 import { untilSettled } from "./until-settled.js";
 
 export class RunService {
@@ -32,53 +36,65 @@ export class RunService {
     this.#resumption = new Resumption(deps, this.reader);
   }
 
-  /** Starts a run at START. Refusals in order: not_found, invalid, graph_mismatch, thread_interrupted, thread_busy. */
+  /**
+   * Starts a run at START, or makes it wait. Refusals in order: not_found, invalid, graph_mismatch, thread_interrupted,
+   * thread_busy.
+   */
   async start(request: StartRequest): Promise<RunHandle> {
-    const { ref } = request;
-    return untilSettled(async () => {
-      refuseWhenDraining(this.#deps.worker);
-      const loaded = await this.#deps.checkpointer.load(ref);
-      const { head } = loaded;
-      const def = this.#deps.graphs.choose(request.graph, head?.graph ?? null);
-      const context = loaded.head === null ? [] : loaded.snapshot.messages;
-      const input = checkInput(def, context, request.input ?? {}, "input");
-      const config = checkConfig(def, request.config ?? {});
-      const runId = newId();
-      const change = asRequest(() =>
-        begin(
-          def,
-          loaded.head === null || head?.checkpointId === null ? null : loaded.snapshot,
-          input,
-          runId,
-          config.holds,
-        ),
-      );
-      const missing = def.state.missing(change.snapshot.values);
-      if (missing.length > 0)
-        throw invalid(missing.map((fault) => ({ ...fault, path: `input.${fault.path}` })));
-      if (head !== null) refuseRun(head, def, await this.reader.openInterrupts(head));
+    const { ref, onBusy = "reject" } = request;
+    return untilSettled(
+      async () => {
+        refuseWhenDraining(this.#deps.worker);
+        const loaded = await this.#deps.checkpointer.load(ref);
+        const { head } = loaded;
+        const def = this.#deps.graphs.choose(request.graph, head?.graph ?? null);
+        const context = loaded.head === null ? [] : loaded.snapshot.messages;
+        const input = checkInput(def, context, request.input ?? {}, "input");
+        const config = checkConfig(def, request.config ?? {});
+        const runId = newId();
+        const fresh = asRequest(() => freshRun(def, loaded, { runId, input, config }));
+        const missing = def.state.missing(fresh.change.snapshot.values);
+        if (missing.length > 0)
+          throw invalid(missing.map((fault) => ({ ...fault, path: `input.${fault.path}` })));
+        if (head !== null) {
+          refuseRun(head, def, await this.reader.openInterrupts(head), onBusy);
+          if (isActive(head.status)) return this.#enqueue(request, def, { runId, input, config });
+        }
+        if (!this.#deps.worker.hasRoom) return this.#enqueue(request, def, { runId, input, config });
+        return acceptRun(this.#deps, this.reader, ref, loaded, { ...fresh, key: request.key });
+      },
+      () => repeatedStart(this.#deps, this.reader, request),
+    );
+  }
 
-      const started = draft(
-        "start",
-        {
-          input: { ...input.fields, ...(input.messages.length === 0 ? {} : { messages: input.messages }) },
-          resumes: false,
-        },
-        { content: "The run begins." },
-      );
-      return acceptRun(this.#deps, this.reader, ref, loaded, {
-        def,
-        runId,
-        change,
-        source: "input",
-        before: [],
-        events: [started, ...input.messages.map((message) => messageEvent(message))],
-        decide: [],
-        decision: null,
-        resumes: false,
-        config,
-      });
+  /** Makes a run wait for its thread, or for a process that has room; undefined when the thread moved meanwhile. */
+  async #enqueue(
+    { ref, onBusy = "reject", by = "anonymous", key }: StartRequest,
+    def: GraphDefinition,
+    of: { runId: string; input: RunInput; config: CheckedConfig },
+  ): Promise<RunHandle | undefined> {
+    const { checkpointer, worker } = this.#deps;
+    const { runId, input, config } = of;
+    const at = isoNow();
+    const stop: StopRequest | null =
+      onBusy === "stop" ? { mode: "now", reason: "another run takes its place", by, at } : null;
+    const queued = await checkpointer.enqueue({
+      ref,
+      runId,
+      graph: def.name,
+      recursionLimit: config.recursionLimit,
+      metadata: config.metadata,
+      request: queuedRequest(input, config),
+      at,
+      free: onBusy === "reject",
+      stop,
+      ...(key === undefined ? {} : { key }),
     });
+    if (queued.outcome !== "queued") return undefined;
+    if (stop !== null && queued.stopped !== null)
+      worker.registry.find(threadKey(ref), queued.stopped)?.requestStop(stop);
+    worker.workWaits();
+    return this.reader.handle(ref, runId, queued.seq);
   }
 
   /** Answers interrupts, or continues a stopped or failed thread. */
@@ -87,10 +103,7 @@ export class RunService {
   }
 
   /** Ends the current run, or cancels what the thread waits for. */
-  stop(
-    ref: ThreadRef,
-    of: { mode?: StopMode; reason?: string | undefined; by: string },
-  ): Promise<StopReceipt> {
+  stop(ref: ThreadRef, of: StopOf): Promise<StopReceipt> {
     return stopRun(this.#deps, this.reader, ref, of);
   }
 }

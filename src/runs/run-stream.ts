@@ -184,6 +184,10 @@ function slim(event: RunEvent): JsonObject {
   return event.data as unknown as JsonObject;
 }
 
+/** An event that is in no log: its seq is 0, and no cursor points at it. */
+export const unlogged = (draft: Draft, threadId: string, runId: string): RunEvent =>
+  deepFreeze({ ...draft, threadId, runId, seq: 0, timestamp: isoNow() }) as RunEvent;
+
 /** Places events outside a run, or those that begin one. */
 export function placeEvents(
   drafts: readonly Draft[],

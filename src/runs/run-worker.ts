@@ -7,10 +7,10 @@
  * W4. Where its own heartbeat was late, others' may have been: it takes nobody's runs until they had time to renew.
  */
 import { setMaxListeners } from "node:events";
-import { setTimeout as sleep } from "node:timers/promises";
 import type {
   Checkpointer,
   Claim,
+  Loaded,
   Owned,
   TaskRecord,
   ThreadRef,
@@ -18,15 +18,20 @@ import type {
 } from "../checkpoint/checkpointer.js";
 import type { GraphDefinition, Logger, RunResult } from "../engine/index.js";
 import type { Live } from "../events/index.js";
+import { ClaimLoop } from "./claim-loop.js";
 import { executeRun } from "./execute-run.js";
 import type { GraphRegistry } from "./graph-registry.js";
 import { handOver } from "./hand-over.js";
 import { newId } from "./ids.js";
+import { Lease } from "./lease.js";
 import { OnceStore, type EffectsUnderWay } from "./once-store.js";
+import { Places } from "./places.js";
 import type { RuntimeOptions } from "./runtime-options.js";
-import type { RunJob } from "./run-job.js";
+import type { ExecuteDeps, RunJob } from "./run-job.js";
+import { beginQueued, endUnbegun } from "./queued-run.js";
 import { RunControl, StopRegistry } from "./run-control.js";
 import { threadKey } from "./thread-key.js";
+import { within } from "./within.js";
 
 export interface WorkerDeps {
   readonly checkpointer: Checkpointer;
@@ -52,14 +57,16 @@ export class RunWorker {
   readonly registry = new StopRegistry();
   readonly #deps: WorkerDeps;
   readonly #effects: EffectsUnderWay = new Map();
-  readonly #waiting: (() => void)[] = [];
+  readonly #places: Places;
+  readonly #claims: ClaimLoop;
   /** What may be this worker's and has not begun here, with whether a node may have been in flight before. */
   readonly #unbegun = new Map<string, boolean>();
   readonly #leaving = new AbortController();
-  #executing = 0;
   #draining = false;
   #beating: Promise<void> | null = null;
   #timer: NodeJS.Timeout | null = null;
+  #turn: Promise<unknown> = Promise.resolve();
+  readonly #lease: Lease;
   #lastBeat = 0;
   /** The first heartbeat since the last gap of a lease. */
   #steadySince = -Infinity;
@@ -67,12 +74,30 @@ export class RunWorker {
   constructor(deps: WorkerDeps) {
     this.#deps = deps;
     this.info = { id: newId(), leaseMs: deps.options.leaseMs };
+    this.#lease = new Lease(deps.options.leaseMs, () => this.#settle());
+    this.#places = new Places(deps.options.concurrency);
+    this.#claims = new ClaimLoop({
+      claim: (limit) => this.#inTurn(() => this.#claim(limit)),
+      room: () => (this.#draining ? 0 : deps.options.concurrency - this.registry.size),
+      take: (claim) => this.#takeOver(claim),
+      log: deps.log,
+    });
     // Every reader that waits listens.
     setMaxListeners(0, this.#leaving.signal);
   }
 
   get draining(): boolean {
     return this.#draining;
+  }
+
+  /** Whether a run that begins now would execute at once. */
+  get hasRoom(): boolean {
+    return this.registry.size < this.#deps.options.concurrency;
+  }
+
+  /** A run waits for a process that has room: this one, maybe. */
+  workWaits(): void {
+    this.#claims.soon();
   }
 
   /** Aborts when nobody here may be kept waiting any more. */
@@ -109,10 +134,7 @@ export class RunWorker {
   async drain(ms: number): Promise<void> {
     this.#draining = true;
     // Those that wait for a place have not begun: they are handed over as they are.
-    for (const granted of this.#waiting.splice(0)) {
-      this.#executing++;
-      granted();
-    }
+    this.#places.open();
     await within(ms, this.#allEnded());
     for (const control of this.registry.all()) control.lose();
     if (this.#timer !== null) clearTimeout(this.#timer);
@@ -183,47 +205,23 @@ export class RunWorker {
     control.claimed = true;
     this.#unbegun.delete(nameOf(control.key, control.runId));
     const run = async (): Promise<RunResult | null> => {
-      const { checkpointer, live, log, options } = this.#deps;
-      const placed = await this.#place(control.cut);
+      const { checkpointer } = this.#deps;
+      const placed = await this.#places.take(control.cut);
       try {
         if (this.#draining && control.stop === null) {
           await handOver(checkpointer, job, control, { inFlight: job.crashedAt !== null });
           return null;
         }
-        const once = new OnceStore(
-          {
-            checkpointer,
-            ref: job.ref,
-            epoch: job.epoch,
-            effects: this.#effects,
-            onLost: () => {
-              log.warn(
-                { thread_id: job.ref.threadId, run_id: job.run.runId },
-                "the run's lease is lost: another process goes on with it",
-              );
-              control.lose();
-            },
-          },
-          records,
-        );
-        return await executeRun(job, control, {
-          def,
-          checkpointer,
-          live,
-          once,
-          records,
-          log,
-          options,
-          draining: () => this.#draining,
-        });
+        return await executeRun(job, control, this.#executeDeps(job, def, control, records));
       } finally {
-        if (placed) this.#free();
+        if (placed) this.#places.free();
       }
     };
     run().then(
       (result) => {
         this.registry.close(control);
         control.end(result);
+        this.#claims.freed();
         // Its readers find it again where it goes on.
         if (result === null && this.#draining) this.#deps.live.end(control.key);
       },
@@ -235,25 +233,54 @@ export class RunWorker {
           "the run failed inside Holdpoint",
         );
         control.fail(error);
+        this.#claims.freed();
       },
     );
   }
 
+  #executeDeps(
+    job: RunJob,
+    def: GraphDefinition,
+    control: RunControl,
+    records: readonly TaskRecord[],
+  ): ExecuteDeps {
+    const { checkpointer, live, log, options } = this.#deps;
+    const { ref, run, epoch } = job;
+    const lease = this.#lease.of(control);
+    const onLost = (): void => {
+      log.warn(
+        { thread_id: ref.threadId, run_id: run.runId },
+        "the run's lease is lost: another process goes on with it",
+      );
+      control.lose();
+    };
+    return {
+      def,
+      checkpointer,
+      live,
+      once: new OnceStore({ checkpointer, ref, epoch, effects: this.#effects, lease, onLost }, records),
+      records,
+      log,
+      options,
+      draining: () => this.#draining,
+      workWaits: () => this.workWaits(),
+    };
+  }
+
   async #beat(): Promise<void> {
-    const { checkpointer, graphs, options } = this.#deps;
     await this.#settle();
-    if (this.#draining) return;
-    const free = options.concurrency - this.#executing;
-    if (free <= 0) return;
-    const others = Date.now() - this.#steadySince >= options.leaseMs;
-    const claims = await checkpointer.claim(this.info, graphs.names(), free, others);
-    await Promise.all(claims.map((claim) => this.#takeOver(claim)));
+    if (!this.#draining) await this.#claims.look();
   }
 
   /** Renews the lease, and sets what the database says right with what executes here. */
-  async #settle(): Promise<void> {
+  #settle(): Promise<void> {
+    return this.#inTurn(() => this.#renew());
+  }
+
+  async #renew(): Promise<void> {
     const { checkpointer, log, options } = this.#deps;
     const executing = this.registry.all().filter((control) => control.claimed);
+    const sentAt = Date.now();
     const owned = await checkpointer.beat(this.info);
     const now = Date.now();
     const gap = this.#lastBeat === 0 ? 0 : now - this.#lastBeat;
@@ -262,17 +289,22 @@ export class RunWorker {
       this.#steadySince = now;
       log.warn({ ms: gap }, "the heartbeat was late: runs may have gone on in another process");
     }
-    await this.#reconcile(executing, owned);
+    await this.#reconcile(executing, owned, sentAt);
+    this.#lease.renewed(sentAt);
+  }
+
+  /** Whether whoever is silent had time to renew since this process was itself late. */
+  #isSteady(): boolean {
+    return Date.now() - this.#steadySince >= this.#deps.options.leaseMs;
   }
 
   /** `executing` was read before `owned`: what began in between is not judged. */
-  async #reconcile(executing: readonly RunControl[], owned: readonly Owned[]): Promise<void> {
+  async #reconcile(executing: readonly RunControl[], owned: readonly Owned[], at: number): Promise<void> {
     const mine = new Map(owned.map((each) => [nameOf(threadKey(each.ref), each.runId), each]));
     for (const control of executing) {
       const found = mine.get(nameOf(control.key, control.runId));
-      if (found === undefined) {
-        if (this.registry.find(control.key, control.runId) !== undefined) control.lose();
-      } else if (found.stop !== null) control.requestStop(found.stop);
+      if (found !== undefined) control.own(at, found.stop);
+      else if (this.registry.find(control.key, control.runId) !== undefined) control.lose();
     }
     for (const [name, { ref, runId, epoch }] of mine) {
       if (this.registry.find(threadKey(ref), runId) !== undefined) continue;
@@ -281,8 +313,25 @@ export class RunWorker {
     }
   }
 
+  /** The controls are open before the next heartbeat looks at what this worker owns. */
+  async #claim(limit: number): Promise<readonly Claim[]> {
+    const { checkpointer, graphs } = this.#deps;
+    const sentAt = Date.now();
+    const claims = await checkpointer.claim(this.info, graphs.names(), limit, this.#isSteady());
+    for (const { ref, runId } of claims) this.open(ref, runId).ownedAt = sentAt;
+    return claims;
+  }
+
+  /** One at a time: a heartbeat and a claim that cross would each misread what the other did. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#turn.then(work, work);
+    this.#turn = done.catch(() => undefined);
+    return done;
+  }
+
   async #takeOver(claim: Claim): Promise<void> {
-    const control = this.open(claim.ref, claim.runId);
+    const control =
+      this.registry.find(threadKey(claim.ref), claim.runId) ?? this.open(claim.ref, claim.runId);
     try {
       await this.#goOn(claim, control);
     } catch (error) {
@@ -314,6 +363,10 @@ export class RunWorker {
     );
     if (loaded.run.stop !== null) control.requestStop(loaded.run.stop);
     const { head, run, snapshot, interrupts, sinceValues, records } = loaded;
+    if (run.request !== null) {
+      await this.#begin(claim, def, loaded, control);
+      return;
+    }
     const messages = await checkpointer.runMessages(claim.ref, claim.runId);
     const crashedAt = claim.crashed ? head.updatedAt : null;
     const job: RunJob = {
@@ -327,41 +380,21 @@ export class RunWorker {
     this.execute(job, def, control, records);
   }
 
-  /** Waits for a free place; false where a stop ends the waiting, and the run, before. */
-  async #place(cut: AbortSignal): Promise<boolean> {
-    if (this.#executing < this.#deps.options.concurrency) {
-      this.#executing++;
-      return true;
+  /** Begins a run that has waited. */
+  async #begin(claim: Claim, def: GraphDefinition, loaded: Loaded, control: RunControl): Promise<void> {
+    const { checkpointer, live } = this.#deps;
+    control.claimed = true;
+    const deps = { checkpointer, live, worker: this.info.id };
+    const begun = await beginQueued(deps, def, claim, loaded, control);
+    if (begun !== null && "epoch" in begun) {
+      this.execute(begun, def, control, loaded.records);
+      return;
     }
-    return new Promise((resolve) => {
-      const granted = (): void => {
-        cut.removeEventListener("abort", onCut);
-        resolve(true);
-      };
-      const onCut = (): void => {
-        this.#waiting.splice(this.#waiting.indexOf(granted), 1);
-        resolve(false);
-      };
-      if (cut.aborted) {
-        resolve(false);
-        return;
-      }
-      this.#waiting.push(granted);
-      cut.addEventListener("abort", onCut, { once: true });
-    });
+    if (begun !== null) {
+      const { fault, job } = begun;
+      await endUnbegun(job, control, this.#executeDeps(job, def, control, []), fault);
+    }
+    this.registry.close(control);
+    control.end(null);
   }
-
-  #free(): void {
-    const next = this.#waiting.shift();
-    if (next === undefined) this.#executing--;
-    else next();
-  }
-}
-
-/** Waits for `work`, at most so many milliseconds. */
-async function within(ms: number, work: Promise<unknown>): Promise<void> {
-  const timeout = new AbortController();
-  const late = sleep(ms, undefined, { signal: timeout.signal }).catch(() => undefined);
-  await Promise.race([work, late]);
-  timeout.abort();
 }

@@ -167,6 +167,7 @@ export class RunWriter {
     this.#position = write.position ?? this.#position;
     this.draft.clear();
     this.stream.committed(batch, write.limit);
+    if (written.queued) this.#deps.workWaits();
     return "committed";
   }
 

@@ -12,6 +12,7 @@ import { listsContract } from "./lists.js";
 import { logContract } from "./log.js";
 import { oddValuesContract } from "./odd-values.js";
 import { removalContract } from "./removal.js";
+import { requestKeysContract } from "./request-keys.js";
 import { runsContract } from "./runs.js";
 import { stateContract } from "./state.js";
 import { stopsContract } from "./stops.js";
@@ -51,6 +52,7 @@ export function checkpointerContract(name: string, make: Make): void {
     tenantsContract(subject);
     runsContract(subject);
     stopsContract(subject);
+    requestKeysContract(subject);
     interruptsContract(subject);
     stateContract(subject);
     lateRecordsContract(subject);

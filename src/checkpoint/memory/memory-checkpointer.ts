@@ -310,8 +310,8 @@ export class InMemoryCheckpointer implements Checkpointer {
       [...(this.#threads.get(keyOf(ref))?.runs.values() ?? [])],
       page,
       -1,
-      ["integer"],
-      (run) => [run.firstSeq],
+      ["integer", "string"],
+      (run) => [run.firstSeq, run.runId],
     );
   }
 

@@ -57,6 +57,7 @@ export function dropQueue(thread: StoredThread, of: { step: number; seq: number;
       ...run,
       status: "stopped",
       request: null,
+      firstSeq: of.seq,
       lastSeq: of.seq,
       endedAt: of.at,
       outcome: {

@@ -3,13 +3,11 @@ import type { RequestKey, UsedKey } from "../checkpointer.js";
 
 /** Idempotency keys of accepted requests. */
 export class RequestKeys {
-  readonly #keys = new Map<string, UsedKey & { readonly expiresAt: string }>();
+  readonly #keys = new Map<string, UsedKey>();
 
   find(tenant: string, key: string): UsedKey | null {
     const found = this.#keys.get(nameOf(tenant, key));
-    if (found === undefined || Date.parse(found.expiresAt) <= Date.now()) return null;
-    const { expiresAt: _expiresAt, ...used } = found;
-    return used;
+    return found === undefined || Date.parse(found.expiresAt) <= Date.now() ? null : found;
   }
 
   isUsed(tenant: string, key: RequestKey | undefined): boolean {

@@ -25,6 +25,7 @@ import type {
   Written,
 } from "../checkpointer.js";
 import type { Database } from "./database.js";
+import { GroupCommit } from "./group-commit.js";
 import { migrate } from "./migrate.js";
 import { PgDatabase, type PgOptions } from "./pg-database.js";
 import { PgliteDatabase, type PgliteOptions } from "./pglite-database.js";
@@ -33,14 +34,16 @@ import {
   interruptOf,
   messageOf,
   runOf,
+  usedKeyOf,
   type InterruptRow,
   type LogRow,
   type MessageRow,
   type RunRow,
+  type UsedKeyRow,
 } from "./rows.js";
 import * as lists from "./sql/lists.js";
 import { load, loadAt, thread, tombstoneSeq } from "./sql/load.js";
-import { enqueue, fork, requestStop, write } from "./sql/write.js";
+import { enqueue, fork, requestStop, writeAll, writeArgument } from "./sql/write.js";
 
 /** Milliseconds in which a database that works has answered. */
 const PING_MS = 1500;
@@ -53,6 +56,7 @@ export type PgCheckpointerOptions =
 /** The port on PostgreSQL, a server or the embedded one. Nothing of either is loaded before `open`. */
 export class PgCheckpointer implements Checkpointer {
   readonly #db: Database;
+  readonly #writes = new GroupCommit<Written>((args) => writeAll(this.#db, args));
   #opened: Promise<void> | null = null;
 
   /** A connection string, the data directory of an embedded database, or a database of one's own. Connects in `open`. */
@@ -106,8 +110,9 @@ export class PgCheckpointer implements Checkpointer {
     return loadAt(this.#db, ref, checkpoint);
   }
 
-  write(given: Write): Promise<Written> {
-    return write(this.#db, given);
+  async write(given: Write): Promise<Written> {
+    const { tenant, threadId } = given.ref;
+    return this.#writes.write({ key: JSON.stringify([tenant, threadId]), argument: writeArgument(given) });
   }
 
   fork(given: Fork): Promise<Forked> {
@@ -135,18 +140,11 @@ export class PgCheckpointer implements Checkpointer {
   }
 
   async usedKey(tenant: string, key: string): Promise<UsedKey | null> {
-    const [row] = await this.#db.query<{
-      body: string;
-      thread_id: string;
-      run_id: string | null;
-      answer: string | null;
-    }>(
-      "SELECT body, thread_id, run_id, answer FROM holdpoint.request_key WHERE tenant = $1 AND key = $2 AND expires_at > clock_timestamp()",
+    const [row] = await this.#db.query<UsedKeyRow>(
+      "SELECT body, thread_id, run_id, answer, expires_at FROM holdpoint.request_key WHERE tenant = $1 AND key = $2 AND expires_at > clock_timestamp()",
       [tenant, key],
     );
-    if (row === undefined) return null;
-    const answer = row.answer === null ? null : (JSON.parse(row.answer) as Json);
-    return { body: row.body, threadId: row.thread_id, runId: row.run_id, answer };
+    return row === undefined ? null : usedKeyOf(row);
   }
 
   async answerKey(tenant: string, key: string, answer: Json): Promise<void> {

@@ -10,7 +10,14 @@ import type {
   Values,
 } from "../../engine/index.js";
 import type { Json, JsonObject } from "../../lib/json.js";
-import type { CheckpointRecord, RunRecord, StopRequest, StoredEvent, ThreadHead } from "../checkpointer.js";
+import type {
+  CheckpointRecord,
+  RunRecord,
+  StopRequest,
+  StoredEvent,
+  ThreadHead,
+  UsedKey,
+} from "../checkpointer.js";
 
 export interface ThreadRow {
   tenant: string;
@@ -63,6 +70,14 @@ export interface LogRow {
   events: string;
   messages: number[];
   checkpoint_id: string | null;
+}
+
+export interface UsedKeyRow {
+  body: string;
+  thread_id: string;
+  run_id: string | null;
+  answer: string | null;
+  expires_at: Date;
 }
 
 export interface CheckpointRow {
@@ -161,6 +176,14 @@ export function runOf(row: RunRow): RunRecord {
     endedAt: timeOr(row.ended_at),
   };
 }
+
+export const usedKeyOf = (row: UsedKeyRow): UsedKey => ({
+  body: row.body,
+  threadId: row.thread_id,
+  runId: row.run_id,
+  answer: readOr<Json>(row.answer),
+  expiresAt: time(row.expires_at),
+});
 
 export function checkpointOf(row: CheckpointRow): CheckpointRecord {
   return {

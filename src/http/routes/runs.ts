@@ -1,5 +1,8 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
+import { z } from "zod";
 import type { RunHandle, Waiting } from "../../runs/index.js";
+import { preferHeader, preferredWait } from "../prefer.js";
+import { keyHeader, takeKey } from "../idempotency-key.js";
 import {
   ANONYMOUS,
   notSupported,
@@ -30,6 +33,7 @@ const result = {
   description: "The run's result",
   content: { "application/json": { schema: runResultModel } },
 };
+const accepted = { ...result, description: "The run as it stands: accepted, and not awaited" };
 export const eventStream = {
   description: "The events, one a frame",
   content: { "text/event-stream": { schema: eventModel } },
@@ -38,6 +42,9 @@ const resultOrStream = {
   description: "The run's result, or its events if `Accept: text/event-stream`",
   content: { ...result.content, ...eventStream.content },
 };
+
+const headers = z.looseObject({ ...keyHeader, ...preferHeader });
+const keyOnly = z.looseObject(keyHeader);
 
 /** Start, resume, decide, stop. */
 export function runRoutes(app: App, context: RouteContext): void {
@@ -53,17 +60,23 @@ function runRoute(app: App, { runtime }: RouteContext): void {
     "/threads/:id/run",
     {
       config: { permission: "run" },
+      preValidation: takeKey,
       schema: {
         operationId: "startRun",
         summary: "Start a run and wait for it",
         tags: ["runs"],
         params: threadParams,
+        headers,
         body: runBody,
-        response: { 200: result, ...problems(400, 404, 409, 413, 422, 503) },
+        response: { 200: result, 202: accepted, ...problems(400, 404, 409, 413, 422, 503) },
       },
     },
-    async (request) =>
-      wireResult(await (await runtime.runs.start(startRequest(request.params.id, request.body))).outcome()),
+    async (request, reply) => {
+      const { params, body, requestKey: key } = request;
+      const waitMs = preferredWait(request.headers.prefer);
+      const handle = await runtime.runs.start({ ...startRequest(params.id, body), key });
+      return replyWithResult(reply, handle, waitMs);
+    },
   );
 }
 
@@ -72,17 +85,21 @@ function streamRoute(app: App, { runtime, sse }: RouteContext): void {
     "/threads/:id/stream",
     {
       config: { permission: "run" },
+      preValidation: takeKey,
       schema: {
         operationId: "streamRun",
         summary: "Start a run and stream it",
         tags: ["runs"],
         params: threadParams,
+        headers: keyOnly,
         body: runBody,
         response: { 200: eventStream, ...problems(400, 404, 409, 413, 422, 503) },
       },
     },
-    async (request, reply) =>
-      streamRun(reply, sse, await runtime.runs.start(startRequest(request.params.id, request.body))),
+    async (request, reply) => {
+      const { params, body, requestKey: key } = request;
+      return streamRun(reply, sse, await runtime.runs.start({ ...startRequest(params.id, body), key }));
+    },
   );
 }
 
@@ -91,18 +108,22 @@ function resumeRoute(app: App, { runtime, sse }: RouteContext): void {
     "/threads/:id/resume",
     {
       config: { permission: "decide" },
+      preValidation: takeKey,
       schema: {
         operationId: "resumeThread",
         summary: "Answer interrupts, or continue a stopped or failed thread",
         tags: ["decisions"],
         params: threadParams,
+        headers,
         body: resumeBody,
-        response: { 200: resultOrStream, 202: result, ...problems(400, 404, 409, 413, 422, 503) },
+        response: { 200: resultOrStream, 202: accepted, ...problems(400, 404, 409, 413, 422, 503) },
       },
     },
     async (request, reply) => {
-      const resumed = await runtime.runs.resume(resumeRequest(request.params.id, request.body));
-      return replyToResume(request, reply, sse, resumed);
+      const { params, body, requestKey: key } = request;
+      const waitMs = preferredWait(request.headers.prefer);
+      const resumed = await runtime.runs.resume({ ...resumeRequest(params.id, body), key });
+      return replyToResume(request, reply, { sse, waitMs }, resumed);
     },
   );
 }
@@ -112,21 +133,26 @@ function decisionRoute(app: App, { runtime, sse }: RouteContext): void {
     "/interrupts/:id/decision",
     {
       config: { permission: "decide" },
+      preValidation: takeKey,
       schema: {
         operationId: "decideInterrupt",
         summary: "Answer one interrupt by its id",
         tags: ["decisions"],
         params: interruptParams,
+        headers,
         body: decisionBody,
-        response: { 200: resultOrStream, 202: result, ...problems(400, 404, 409, 413, 422, 503) },
+        response: { 200: resultOrStream, 202: accepted, ...problems(400, 404, 409, 413, 422, 503) },
       },
     },
     async (request, reply) => {
-      const interrupt = await runtime.threads.interrupt(TENANT, request.params.id);
-      const resumed = await runtime.runs.resume(
-        resumeRequest(interrupt.threadId, { ...request.body, interrupt_id: interrupt.id }),
-      );
-      return replyToResume(request, reply, sse, resumed);
+      const { params, body, requestKey: key } = request;
+      const waitMs = preferredWait(request.headers.prefer);
+      const { id, threadId } = await runtime.threads.interrupt(TENANT, params.id);
+      const resumed = await runtime.runs.resume({
+        ...resumeRequest(threadId, { ...body, interrupt_id: id }),
+        key,
+      });
+      return replyToResume(request, reply, { sse, waitMs }, resumed);
     },
   );
 }
@@ -136,11 +162,13 @@ function stopRoute(app: App, { runtime }: RouteContext): void {
     "/threads/:id/stop",
     {
       config: { permission: "control" },
+      preValidation: takeKey,
       schema: {
         operationId: "stopThread",
         summary: "End the current run",
         tags: ["runs"],
         params: threadParams,
+        headers: keyOnly,
         body: stopBody,
         response: {
           200: {
@@ -157,11 +185,28 @@ function stopRoute(app: App, { runtime }: RouteContext): void {
         await runtime.runs.stop(threadRef(request.params.id), {
           mode,
           by: ANONYMOUS,
+          key: request.requestKey,
           ...(reason === undefined ? {} : { reason }),
         }),
       );
     },
   );
+}
+
+/** The run's result; or, where the caller prefers not to wait so long, the run as it stands and where to ask for it. */
+async function replyWithResult(
+  reply: FastifyReply,
+  handle: RunHandle,
+  waitMs: number | null,
+): Promise<ReturnType<typeof wireResult>> {
+  if (waitMs === null) return wireResult(await handle.outcome());
+  const result = waitMs === 0 ? null : await handle.outcomeWithin(waitMs);
+  if (result !== null) return wireResult(result);
+  void reply
+    .code(202)
+    .header("Location", `/threads/${handle.threadId}/runs/${handle.runId}`)
+    .header("Preference-Applied", waitMs === 0 ? "respond-async" : `wait=${waitMs / 1000}`);
+  return wireResult(await handle.current());
 }
 
 function streamRun(reply: FastifyReply, sse: SseOptions, handle: RunHandle): Promise<void> {
@@ -173,7 +218,7 @@ function streamRun(reply: FastifyReply, sse: SseOptions, handle: RunHandle): Pro
 async function replyToResume(
   request: FastifyRequest,
   reply: FastifyReply,
-  sse: SseOptions,
+  { sse, waitMs }: { readonly sse: SseOptions; readonly waitMs: number | null },
   resumed: RunHandle | Waiting,
 ): Promise<ReturnType<typeof wireResult> | undefined> {
   if (resumed.kind === "waiting") {
@@ -181,13 +226,12 @@ async function replyToResume(
     return wireResult(resumed.result);
   }
   if (!(request.headers.accept ?? "").includes("text/event-stream"))
-    return wireResult(await resumed.outcome());
+    return replyWithResult(reply, resumed, waitMs);
   await streamRun(reply, sse, resumed);
   return undefined;
 }
 
 function startRequest(threadId: string, body: RunBody) {
-  if (body.on_busy !== "reject") throw notSupported("on_busy", `"${body.on_busy}"`);
   if (body.on_disconnect !== "continue") throw notSupported("on_disconnect", `"${body.on_disconnect}"`);
   const { messages, context_summary: contextSummary, ...fields } = body.input ?? {};
   return {
@@ -195,6 +239,8 @@ function startRequest(threadId: string, body: RunBody) {
     graph: body.graph,
     input: { messages: messages as MessagesBody, fields: withSummary(fields, contextSummary) },
     config: runConfig(body.config),
+    onBusy: body.on_busy,
+    by: ANONYMOUS,
   };
 }
 

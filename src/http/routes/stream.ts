@@ -35,7 +35,7 @@ export function streamRoutes(app: App, { runtime, sse }: RouteContext): void {
       if (start.nothing && !follow) return reply.code(204).send(null);
       const { head, after } = start;
       const contentLocation = head.runId === null ? null : `/threads/${ref.threadId}/runs/${head.runId}`;
-      const running = isActive(head.status) && head.runId !== null;
+      const running = head.status === "running";
       await respondWithEvents(
         reply,
         {
@@ -47,7 +47,8 @@ export function streamRoutes(app: App, { runtime, sse }: RouteContext): void {
 
       function ending(runId: string | null): { until?: string; idle?: () => Promise<boolean> } {
         if (follow) return { idle: () => runtime.runs.reader.isGone(ref) };
-        if (running && runId !== null) return { until: runId };
+        if (running && runId !== null && head.queued === 0) return { until: runId };
+        if (isActive(head.status)) return { idle: () => runtime.runs.reader.isQuiet(ref) };
         return { idle: () => Promise.resolve(true) };
       }
     },

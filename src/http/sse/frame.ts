@@ -5,7 +5,9 @@ import { wireEvent } from "../wire.js";
 export function frame(event: RunEvent): string {
   // EventSource gives the name `error` to broken connections.
   const name = event.eventType === "error" ? "failed" : event.eventType;
-  return `id: ${event.seq}\nevent: ${name}\ndata: ${JSON.stringify(wireEvent(event))}\n\n`;
+  // What no cursor can point at has no id.
+  const id = event.seq === 0 ? "" : `id: ${event.seq}\n`;
+  return `${id}event: ${name}\ndata: ${JSON.stringify(wireEvent(event))}\n\n`;
 }
 
 /** The opening of a stream: how long to wait before a reconnect, and a comment that makes proxies pass the headers on. */

@@ -60,12 +60,15 @@ export async function threads(
 }
 
 export async function runs(database: Database, ref: ThreadRef, page: PageRequest): Promise<Page<RunRecord>> {
-  const [seq = null] = decodeCursor(page.cursor, ["integer"]) ?? [];
+  const [seq = null, id = null] = decodeCursor(page.cursor, ["integer", "string"]) ?? [];
+  // Runs that were dropped together have one number.
   const rows = await database.query<RunRow>(
-    "SELECT * FROM holdpoint.run WHERE tenant = $1 AND thread_id = $2 AND ($3::bigint IS NULL OR first_seq < $3) ORDER BY first_seq DESC LIMIT $4",
-    [ref.tenant, ref.threadId, seq, page.limit + 1],
+    `SELECT * FROM holdpoint.run
+      WHERE tenant = $1 AND thread_id = $2 AND ($3::bigint IS NULL OR (first_seq, run_id) < ($3, $4::text))
+      ORDER BY first_seq DESC, run_id DESC LIMIT $5`,
+    [ref.tenant, ref.threadId, seq, id, page.limit + 1],
   );
-  return pageOf(rows, page.limit, runOf, (row) => [row.first_seq]);
+  return pageOf(rows, page.limit, runOf, (row) => [row.first_seq, row.run_id]);
 }
 
 export async function messages(

@@ -16,16 +16,29 @@ import type {
 import type { Database } from "../database.js";
 import type { InterruptBody } from "../rows.js";
 
-/** One atomic change of a thread, in one round trip. What users wrote goes as JSON text inside the JSON. */
-export async function write(database: Database, given: Write): Promise<Written> {
-  const [row] = await database.query<{ answer: Answer | string }>("SELECT holdpoint.write_v2($1) AS answer", [
-    JSON.stringify(writeJson(given)),
-  ]);
-  const answer = (typeof row?.answer === "string" ? JSON.parse(row.answer) : row?.answer) as Answer;
-  if (answer.outcome === "stopping")
-    return { outcome: "stopping", stop: JSON.parse(answer.stop) as StopRequest };
-  return answer;
+/** The function of the database behind every write of a thread. */
+const WRITE = "holdpoint.write_v2";
+
+/** Atomic changes of threads as `writeArgument` gives them, in one round trip and one transaction; answers in the same order. */
+export async function writeAll(database: Database, args: readonly string[]): Promise<readonly Written[]> {
+  // The rows of a function come in order, and so the locks are taken: no ORDER BY, which might sort after the calls.
+  const rows =
+    args.length === 1
+      ? await database.query<{ answer: Answer | string }>(`SELECT ${WRITE}($1) AS answer`, args)
+      : await database.query<{ answer: Answer | string }>(
+          `SELECT ${WRITE}(w) AS answer FROM jsonb_array_elements($1::jsonb) w`,
+          [`[${args.join(",")}]`],
+        );
+  if (rows.length !== args.length) throw new Error(`${rows.length} answers to ${args.length} writes`);
+  return rows.map(({ answer }) =>
+    writtenOf(typeof answer === "string" ? (JSON.parse(answer) as Answer) : answer),
+  );
 }
+
+const writtenOf = (answer: Answer): Written =>
+  answer.outcome === "stopping"
+    ? { outcome: "stopping", stop: JSON.parse(answer.stop) as StopRequest }
+    : answer;
 
 type Answer = Exclude<Written, { outcome: "stopping" }> | { outcome: "stopping"; stop: string };
 
@@ -33,10 +46,10 @@ const text = (value: unknown): string => JSON.stringify(value);
 const textOr = (value: unknown): string | null =>
   value === null || value === undefined ? null : JSON.stringify(value);
 
-/** The argument of `holdpoint.write_v2`. */
-function writeJson(given: Write): Record<string, unknown> {
+/** One write as the function takes it. What users wrote goes as JSON text inside the JSON. */
+export function writeArgument(given: Write): string {
   const { ref, guard, head, checkpoint, start, end, position, create } = given;
-  return {
+  return JSON.stringify({
     tenant: ref.tenant,
     thread: ref.threadId,
     run: given.runId,
@@ -69,7 +82,7 @@ function writeJson(given: Write): Record<string, unknown> {
     ...(end === undefined ? {} : { end: { status: end.status, outcome: text(end) } }),
     ...(given.drop === true ? { drop: true } : {}),
     ...(given.key === undefined ? {} : { key: keyJson(given.key) }),
-  };
+  });
 }
 
 /** Makes a run wait, in one round trip. */

@@ -1,0 +1,58 @@
+import type { Claim } from "../checkpoint/checkpointer.js";
+import type { Logger } from "../engine/index.js";
+
+export interface ClaimLoopDeps {
+  readonly claim: (limit: number) => Promise<readonly Claim[]>;
+  /** How many runs more may execute here now. */
+  readonly room: () => number;
+  readonly take: (claim: Claim) => Promise<void>;
+  readonly log: Logger;
+}
+
+/**
+ * Takes runs that wait as long as there is room: at each heartbeat, when a run is known to wait, and when one has ended while
+ * others may wait. One look at a time.
+ */
+export class ClaimLoop {
+  readonly #deps: ClaimLoopDeps;
+  #running: Promise<void> | null = null;
+  /** Runs may wait that were not looked for, or not taken for want of room. */
+  #more = false;
+
+  constructor(deps: ClaimLoopDeps) {
+    this.#deps = deps;
+  }
+
+  /** Looks now, or once more after the look that is under way. Rejects where the storage fails. */
+  look(): Promise<void> {
+    this.#more = true;
+    this.#running ??= this.#look().finally(() => {
+      this.#running = null;
+    });
+    return this.#running;
+  }
+
+  /** A run waits: takes it if there is room. The next heartbeat looks again where this one fails. */
+  soon(): void {
+    this.look().catch((error: unknown) =>
+      this.#deps.log.warn({ err: error }, "a look for runs that wait failed; the next heartbeat looks again"),
+    );
+  }
+
+  /** There is room again. */
+  freed(): void {
+    if (this.#more) this.soon();
+  }
+
+  async #look(): Promise<void> {
+    const { claim, room, take } = this.#deps;
+    while (this.#more) {
+      const limit = room();
+      if (limit <= 0) return;
+      this.#more = false;
+      const claims = await claim(limit);
+      if (claims.length >= limit) this.#more = true;
+      await Promise.all(claims.map(take));
+    }
+  }
+}

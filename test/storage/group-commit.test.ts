@@ -1,0 +1,298 @@
+/** "How a step reaches the disk" of design: storage: writes of many threads in one transaction, each with its own fate. */
+import { readFileSync } from "node:fs";
+import pg from "pg";
+import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from "vitest";
+import { HoldpointError } from "holdpoint";
+import type { Checkpointer, Write, Written } from "../../src/checkpoint/checkpointer.js";
+import { PgCheckpointer, PgliteDatabase } from "../../src/checkpoint/postgres/index.js";
+import { PgDatabase } from "../../src/checkpoint/postgres/pg-database.js";
+import { newPostgresDatabase } from "../support/databases.js";
+import { failure } from "../support/latch.js";
+import { until, within } from "../support/poll.js";
+import { begin, commit, headOf, loadThread, paused, simultaneously, stopOf } from "../contract/scenes.js";
+import { commitStep, endRun, freshRef, patchThread, pauseRun, type Run } from "../contract/writes.js";
+
+type Query = <Row extends object>(sql: string, values?: readonly unknown[]) => Promise<Row[]>;
+
+interface Storage {
+  readonly cp: Checkpointer;
+  readonly query: Query;
+}
+
+/** Of each step of these threads: the transaction that wrote it, in the order in which rows were written. */
+async function stepsOf(
+  query: Query,
+  runs: readonly Run[],
+): Promise<{ thread: string; transaction: string; seq: number }[]> {
+  return query(
+    "SELECT thread_id AS thread, xmin::text AS transaction, seq::integer AS seq FROM holdpoint.log WHERE thread_id = ANY ($1) AND source = 'step' ORDER BY ctid",
+    [runs.map(({ ref }) => ref.threadId)],
+  );
+}
+
+/** How many steps each transaction wrote, most first. */
+async function groupsOf(query: Query, runs: readonly Run[]): Promise<number[]> {
+  const steps = await stepsOf(query, runs);
+  const transactions = [...new Set(steps.map(({ transaction }) => transaction))];
+  return transactions
+    .map((each) => steps.filter(({ transaction }) => transaction === each).length)
+    .sort((a, b) => b - a);
+}
+
+const committed = (run: Run): Written => ({
+  outcome: "committed",
+  epoch: run.epoch,
+  queued: false,
+  dropped: [],
+});
+
+describe.each(["PostgreSQL", "embedded"])("on %s", (kind) => {
+  let storage: Storage;
+  let close: () => Promise<void>;
+
+  beforeAll(async () => {
+    const database =
+      kind === "embedded"
+        ? new PgliteDatabase({
+            dataDir: null,
+            loadDataDir: new Blob([readFileSync(inject("embeddedDump"))]),
+          })
+        : new PgDatabase({ url: await newPostgresDatabase(), waitMs: 0 });
+    const cp = new PgCheckpointer({ database });
+    await cp.open();
+    storage = { cp, query: (sql, values) => database.query(sql, values) };
+    close = () => cp.close();
+  });
+  afterAll(() => close());
+
+  test("steps of different threads that are ready at once are one transaction", async () => {
+    const { cp, query } = storage;
+    const runs = await simultaneously(30, () => begin(cp));
+    const written = await Promise.all(runs.map((run) => cp.write(commitStep(run))));
+    expect(written).toEqual(runs.map(committed));
+    expect(await groupsOf(query, runs)).toEqual([30]);
+  });
+
+  test("the members of a group are written in the order of their keys, whatever order they came in", async () => {
+    const { cp, query } = storage;
+    const { tenant } = freshRef();
+    const ids = Array.from({ length: 20 }, (_, i) => `order-${String(i).padStart(2, "0")}`);
+    const runs = await Promise.all(ids.map((threadId) => begin(cp, { ref: { tenant, threadId } })));
+    await Promise.all(runs.toReversed().map((run) => cp.write(commitStep(run))));
+    const steps = await stepsOf(query, runs);
+    expect(new Set(steps.map(({ transaction }) => transaction)).size).toBe(1);
+    expect(steps.map(({ thread }) => thread)).toEqual(ids);
+  });
+
+  test("a member that the database refuses fails alone", async () => {
+    const { cp, query } = storage;
+    const taken = await paused(cp);
+    const runs = await simultaneously(9, () => begin(cp));
+    // An interrupt's id is unique in its tenant.
+    const { tenant } = taken.ref;
+    const owner = await begin(cp, { ref: { ...freshRef(), tenant } });
+    const failed = failure(cp.write(pauseRun(owner, [{ id: taken.interrupt.id }])));
+    const written = await Promise.all(runs.map((run) => cp.write(commitStep(run))));
+    expect(written).toEqual(runs.map(committed));
+    expect(await failed).toMatchObject({ code: "23505" });
+    expect(await groupsOf(query, runs)).toEqual(runs.map(() => 1));
+    expect(await headOf(cp, owner.ref)).toMatchObject({ status: "running", seq: owner.seq });
+    // It can go on: nothing of the group that failed is in its way.
+    expect(await cp.write(commitStep(owner))).toEqual(committed(owner));
+  });
+
+  test("a refusal of one member is an answer to that member", async () => {
+    const { cp, query } = storage;
+    const runs = await simultaneously(6, () => begin(cp));
+    const [lost, stopped, moved] = [await begin(cp), await begin(cp), await paused(cp)];
+    await cp.requestStop(stopped.ref, stopOf("now"));
+    const head = await headOf(cp, moved.ref);
+    await commit(cp, patchThread(head));
+    const writes: Write[] = [
+      ...runs.slice(0, 3).map((run) => commitStep(run)),
+      commitStep({ ...lost, epoch: lost.epoch - 1 }),
+      commitStep(stopped),
+      patchThread(head),
+      ...runs.slice(3).map((run) => commitStep(run)),
+    ];
+    const written = await Promise.all(writes.map((write) => cp.write(write)));
+    expect(written.map(({ outcome }) => outcome)).toEqual([
+      ...["committed", "committed", "committed"],
+      ...["fenced", "stopping", "moved"],
+      ...["committed", "committed", "committed"],
+    ]);
+    expect(written[4]).toMatchObject({ stop: { mode: "now", by: "ann" } });
+    expect(await groupsOf(query, runs)).toEqual([6]);
+    expect(await headOf(cp, lost.ref)).toMatchObject({ seq: lost.seq });
+    expect(await headOf(cp, stopped.ref)).toMatchObject({ seq: stopped.seq });
+  });
+
+  test("writes of one thread keep their order, each in a transaction of its own", async () => {
+    const { cp, query } = storage;
+    const [run, ...others] = await simultaneously(5, () => begin(cp));
+    if (run === undefined) throw new Error("there is no run");
+    const one = commitStep(run);
+    const two = commitStep({ ...run, seq: one.seq, step: one.head.step });
+    const three = endRun({ ...run, seq: two.seq, step: two.head.step });
+    const written = await Promise.all(
+      [one, two, ...others.map((each) => commitStep(each)), three].map((write) => cp.write(write)),
+    );
+    expect(written.every(({ outcome }) => outcome === "committed")).toBe(true);
+    const steps = await stepsOf(query, [run]);
+    expect(steps.map(({ seq }) => seq)).toEqual([one.seq, two.seq]);
+    expect(new Set(steps.map(({ transaction }) => transaction)).size).toBe(2);
+    expect(await headOf(cp, run.ref)).toMatchObject({ status: "completed", seq: three.seq });
+  });
+
+  test("a group is bounded: by its members, and a large write goes by itself", async () => {
+    const { cp, query } = storage;
+    const runs = await simultaneously(150, () => begin(cp));
+    await Promise.all(runs.map((run) => cp.write(commitStep(run))));
+    expect(await groupsOf(query, runs)).toEqual([64, 64, 22]);
+
+    const small = await simultaneously(20, () => begin(cp));
+    const large = await begin(cp);
+    const ops = [["set" as const, "text", "x".repeat(10_000_000)] as const];
+    const writes = small.map((run) => commitStep(run));
+    writes.splice(10, 0, commitStep(large, { checkpoint: { ops } }));
+    await Promise.all(writes.map((write) => cp.write(write)));
+    expect(await groupsOf(query, small)).toEqual([10, 10]);
+    expect(await groupsOf(query, [...small, large])).toEqual([10, 10, 1]);
+    expect((await loadThread(cp, large.ref)).snapshot.values.text).toHaveLength(10_000_000);
+  });
+});
+
+describe("with others on the same PostgreSQL", () => {
+  let url: string;
+  let cp: PgCheckpointer;
+  let client: pg.Client;
+
+  const query: Query = async (sql, values) => (await client.query(sql, values && [...values])).rows;
+
+  /** Holds the thread's lock until the function that it gives is called. */
+  async function locked(run: Run): Promise<() => Promise<void>> {
+    const holder = new pg.Client({ connectionString: url });
+    await holder.connect();
+    let held = true;
+    const release = async (): Promise<void> => {
+      if (held) await holder.end();
+      held = false;
+    };
+    onTestFinished(release);
+    await holder.query("BEGIN");
+    await holder.query("SELECT 1 FROM holdpoint.thread WHERE thread_id = $1 FOR UPDATE", [run.ref.threadId]);
+    return release;
+  }
+
+  /** The backends that wait for a lock. */
+  const waiting = (): Promise<{ pid: number }[]> =>
+    query(
+      "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%write_v%'",
+    );
+
+  beforeAll(async () => {
+    url = await newPostgresDatabase();
+    cp = new PgCheckpointer(url);
+    await cp.open();
+    client = new pg.Client({ connectionString: url });
+    await client.connect();
+  });
+  afterAll(async () => {
+    await client.end();
+    await cp.close();
+  });
+
+  test("while a group waits for a lock the next one fills up, and is not held up for long", async () => {
+    const [stuck, ...others] = await simultaneously(11, () => begin(cp));
+    if (stuck === undefined) throw new Error("there is no run");
+    const release = await locked(stuck);
+    let isDone = false;
+    const first = cp.write(commitStep(stuck)).finally(() => (isDone = true));
+    await until("the first group waits", async () => (await waiting()).length === 1);
+    const written = await within(
+      "the other threads go on",
+      Promise.all(others.map((run) => cp.write(commitStep(run)))),
+    );
+    expect(written).toEqual(others.map(committed));
+    expect(await groupsOf(query, others)).toEqual([10]);
+    expect(isDone).toBe(false);
+    await release();
+    expect(await first).toEqual(committed(stuck));
+  });
+
+  test("when its connection is killed every member fails as one that may be tried again, and is committed once", async () => {
+    const runs = await simultaneously(10, () => begin(cp));
+    const release = await locked(runs[4] as Run);
+    const writes = runs.map((run) => commitStep(run));
+    const failed = Promise.all(writes.map((write) => failure(cp.write(write))));
+    const [backend] = await until("the group waits", async () => {
+      const found = await waiting();
+      return found.length === 1 && found;
+    });
+    await query("SELECT pg_terminate_backend($1)", [backend?.pid]);
+    for (const error of await within("the members fail", failed)) {
+      expect(error).toBeInstanceOf(HoldpointError);
+      expect(error).toMatchObject({ code: "database_unavailable" });
+    }
+    expect(await stepsOf(query, runs)).toEqual([]);
+    await release();
+    for (let again = 0; again < 2; again++) {
+      const written = await Promise.all(writes.map((write) => cp.write(write)));
+      expect(written).toEqual(runs.map(committed));
+    }
+    expect((await stepsOf(query, runs)).map(({ seq }) => seq)).toEqual(writes.map(({ seq }) => seq));
+  });
+
+  test("when only the answer is lost, sending again finds each member committed", async () => {
+    const database = new PgDatabase({ url, waitMs: 0 });
+    const send = database.query.bind(database);
+    let isCut = false;
+    // The real database does its work; what it answers does not arrive.
+    database.query = async <Row extends object>(sql: string, values?: readonly unknown[]): Promise<Row[]> => {
+      const rows = await send<Row>(sql, values);
+      if (isCut && sql.includes("write_v")) throw new HoldpointError("database_unavailable", "cut");
+      return rows;
+    };
+    const one = new PgCheckpointer({ database });
+    await one.open();
+    onTestFinished(() => one.close());
+    const runs = await simultaneously(10, () => begin(one));
+    const writes = runs.map((run) => commitStep(run));
+    isCut = true;
+    const errors = await Promise.all(writes.map((write) => failure(one.write(write))));
+    expect(errors.every((error) => error.code === "database_unavailable")).toBe(true);
+    isCut = false;
+    expect(await groupsOf(query, runs)).toEqual([10]);
+    expect(await Promise.all(writes.map((write) => one.write(write)))).toEqual(runs.map(committed));
+    expect(await groupsOf(query, runs)).toEqual([10]);
+  });
+
+  test("a live and a fenced-off owner of the same threads never wait for each other in a circle", async () => {
+    const [live, old] = [new PgCheckpointer(url), new PgCheckpointer(url)];
+    await Promise.all([live.open(), old.open()]);
+    let runs = await simultaneously(20, () => begin(live));
+    for (let round = 0; round < 100; round++) {
+      const writes = runs.map((run) => commitStep(run));
+      const stale = runs.toReversed().map((run) => commitStep({ ...run, epoch: run.epoch - 1 }));
+      const [fresh, refused] = await Promise.all([
+        Promise.all(writes.map((write) => live.write(write))),
+        Promise.all(stale.map((write) => old.write(write))),
+      ]);
+      expect(new Set(fresh.map(({ outcome }) => outcome))).toEqual(new Set(["committed"]));
+      expect(new Set(refused.map(({ outcome }) => outcome))).toEqual(new Set(["fenced"]));
+      runs = runs.map((run, i) => ({ ...run, seq: writes[i]?.seq ?? 0, step: run.step + 1 }));
+    }
+    // What a backend has counted is there once it has ended.
+    await Promise.all([live.close(), old.close()]);
+    await until("their backends have ended", async () => {
+      const [row] = await query<{ backends: number }>(
+        "SELECT numbackends AS backends FROM pg_stat_database WHERE datname = current_database()",
+      );
+      return row?.backends !== undefined && row.backends <= 11;
+    });
+    const [row] = await query<{ deadlocks: string }>(
+      "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()",
+    );
+    expect(Number(row?.deadlocks)).toBe(0);
+  });
+});
