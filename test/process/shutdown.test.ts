@@ -123,14 +123,14 @@ describe("of two servers on one PostgreSQL", () => {
     expect((await eventsOf(two, "t1")).map(({ type }) => type)).toContain("restart");
   });
 
-  test("runs that wait for a place in the first are handed over without having begun", async () => {
+  test("runs that wait for room in the first go on in the other, without having lost an attempt", async () => {
     const scene = await newScene("postgres", line({ compile: GATED_FIRST }));
     const one = await scene.start({ ...FAR, ...PATIENT, HOLDPOINT_CONCURRENCY: "1" });
     send(one, "/threads/t1/run", { input: {} });
     await scene.marked("SLOW begun", 1, one.pid);
     for (const id of ["t2", "t3"]) send(one, `/threads/${id}/run`, { input: {} });
-    await threadWhen(one, "t2", "running");
-    await threadWhen(one, "t3", "running");
+    await threadWhen(one, "t2", "queued", "running");
+    await threadWhen(one, "t3", "queued", "running");
     const two = await scene.start(FAR);
     await shutDown(one, "SIGTERM");
     await scene.marked("SLOW begun", 2, two.pid);
