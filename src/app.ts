@@ -30,6 +30,7 @@ export async function buildApp(
     leaseMs: settings.HOLDPOINT_LEASE_MS,
     graceMs: settings.HOLDPOINT_GRACE_MS,
     pollMs: settings.HOLDPOINT_POLL_MS,
+    slowPollMs: settings.HOLDPOINT_SLOW_POLL_MS,
     stopWaitMs: settings.HOLDPOINT_STOP_WAIT_MS,
     concurrency: settings.HOLDPOINT_CONCURRENCY,
     sweepMs: settings.HOLDPOINT_SWEEP_MS,

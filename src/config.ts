@@ -26,19 +26,21 @@ const origin = z
     (text) => text === "null" || (URL.canParse(text) && new URL(text).origin === text),
     "an origin is scheme://host[:port], without a path",
   );
+const databaseUrl = z
+  .string()
+  .refine(
+    (url) => /^postgres(ql)?:\/\//.test(url) && URL.canParse(url),
+    "it is a URL that begins with postgres:// or postgresql://",
+  );
 
 /** Times are milliseconds. */
 const schema = z.object({
   PORT: whole(0, 65_535).default(3000).describe("where to listen; 0 picks a free port and prints it"),
   HOST: z.string().min(1).default("127.0.0.1").describe("the address to listen on"),
-  DATABASE_URL: z
-    .string()
-    .refine(
-      (url) => /^postgres(ql)?:\/\//.test(url) && URL.canParse(url),
-      "it is a URL that begins with postgres:// or postgresql://",
-    )
+  DATABASE_URL: databaseUrl.optional().describe("PostgreSQL 14 or newer; without it the embedded database"),
+  DATABASE_DIRECT_URL: databaseUrl
     .optional()
-    .describe("PostgreSQL 14 or newer; without it the embedded database"),
+    .describe("PostgreSQL itself, for LISTEN, where DATABASE_URL is a pooler; default DATABASE_URL"),
   HOLDPOINT_DATA_DIR: z.string().min(1).default(".holdpoint").describe("where the embedded database lives"),
   HOLDPOINT_GRAPHS: list.default(["examples"]).describe("comma-separated files or folders of graph modules"),
   HOLDPOINT_CORS_ORIGINS: list
@@ -60,7 +62,10 @@ const schema = z.object({
     .describe("how long a stop waits for the run to end before it answers `stopping`"),
   HOLDPOINT_POLL_MS: whole(1, 3_600_000)
     .default(250)
-    .describe("how often a reader looks for what other processes wrote"),
+    .describe("how often a reader looks for what other processes wrote, while it cannot hear them"),
+  HOLDPOINT_SLOW_POLL_MS: whole(1, 3_600_000)
+    .default(5000)
+    .describe("the same while it hears them: a notification may be lost"),
   HOLDPOINT_SSE_HEARTBEAT_MS: whole(1, 3_600_000)
     .default(15_000)
     .describe("silence on a stream after which a comment is sent"),
@@ -144,7 +149,7 @@ export function readSettings(
   const name = String(issue?.path[0] ?? "");
   const from = flags[flagOf(name)] === undefined ? name : `--${flagOf(name)}`;
   // A connection string may carry a password.
-  const value = name === "DATABASE_URL" ? "…" : (given[name] ?? "");
+  const value = /^DATABASE_/.test(name) ? "…" : (given[name] ?? "");
   throw new ConfigError(
     `${from}=${value} is not a value for this setting: ${issue?.message ?? ""} (${meaning(name as Name)}).`,
   );

@@ -16,7 +16,6 @@
 import type { Interrupt, Message, Snapshot, ThreadStatus } from "../engine/index.js";
 import type { Json } from "../lib/json.js";
 import type {
-  ThreadRef,
   StopRequest,
   ThreadHead,
   RunRecord,
@@ -33,11 +32,13 @@ import type {
   DecisionRecord,
 } from "./records.js";
 import type { Upkeep } from "./upkeep.js";
+import type { ThreadRef, Wake } from "./wake.js";
 import type { RequestKey, UsedKey, Enqueue, Enqueued, Write, Fork, Forked, Written } from "./writes.js";
 
 export type * from "./records.js";
 export type * from "./upkeep.js";
 export type * from "./writes.js";
+export type * from "./wake.js";
 
 /** Where threads, runs, checkpoints, interrupts and events live. The head of this file has what every adapter keeps. */
 export interface Checkpointer {
@@ -51,6 +52,11 @@ export interface Checkpointer {
   readonly upkeep: Upkeep;
   /** Answers while the storage does and takes writes; throws otherwise. */
   ping(): Promise<void>;
+
+  /** Tells what other processes have just changed. Hints may be lost, late or doubled: whoever waits also looks by itself. */
+  onWake(listener: (wake: Wake) => void): () => void;
+  /** Whether hints of other processes arrive now; where not, look more often. A change is a `rescan`. */
+  readonly hears: boolean;
 
   /** The thread, or where its numbers begin if there is none (above those of a deleted one). */
   load(ref: ThreadRef): Promise<Loaded | { readonly head: null; readonly seq: number }>;

@@ -11,12 +11,7 @@ import type {
   ThreadStatus,
 } from "../engine/index.js";
 import type { Json, JsonObject } from "../lib/json.js";
-
-/** Names a thread. The tenant leads in every key. */
-export interface ThreadRef {
-  readonly tenant: string;
-  readonly threadId: string;
-}
+import type { ThreadRef } from "./wake.js";
 
 export type StopMode = "now" | "after_step";
 

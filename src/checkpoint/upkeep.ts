@@ -1,5 +1,5 @@
 /** What is done by the clock, by one process of all that share the storage. */
-import type { ThreadRef } from "./records.js";
+import type { ThreadRef } from "./wake.js";
 
 /** An open interrupt with a deadline; or a job of the whole cluster, which has no thread. */
 export const TIMER_KINDS = [

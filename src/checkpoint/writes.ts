@@ -10,14 +10,8 @@ import type {
   Values,
 } from "../engine/index.js";
 import type { Json, JsonObject } from "../lib/json.js";
-import type {
-  CheckpointSource,
-  ThreadRef,
-  StopMode,
-  StopRequest,
-  StoredEvent,
-  SinceValues,
-} from "./records.js";
+import type { CheckpointSource, StopMode, StopRequest, StoredEvent, SinceValues } from "./records.js";
+import type { ThreadRef } from "./wake.js";
 
 export interface CheckpointWrite {
   readonly id: string;

@@ -69,14 +69,24 @@ async function start(build: () => Promise<App>, stop: AbortSignal): Promise<App 
 }
 
 function pickCheckpointer(settings: Settings, log: PinoLogger): Checkpointer {
-  const { DATABASE_URL: url, HOLDPOINT_DATABASE_WAIT_MS: waitMs, HOLDPOINT_DATA_DIR: dataDir } = settings;
+  const { DATABASE_URL: url, DATABASE_DIRECT_URL: directUrl, HOLDPOINT_DATABASE_WAIT_MS: waitMs } = settings;
+  const dataDir = settings.HOLDPOINT_DATA_DIR;
   if (url !== undefined) {
     return new PgCheckpointer({
       url,
+      ...(directUrl === undefined ? {} : { directUrl }),
       waitMs,
       poolSize: settings.HOLDPOINT_POOL_SIZE,
       queryTimeoutMs: settings.HOLDPOINT_QUERY_TIMEOUT_MS,
       onWait: (message) => log.warn({ event: "waiting" }, `waiting for the database: ${message}`),
+      onHearing: (hears, why) => {
+        if (hears) log.debug({ event: "hearing" }, "hears what other processes write");
+        else
+          log.warn(
+            { event: "deaf", poll_ms: settings.HOLDPOINT_POLL_MS },
+            `does not hear other processes, and looks for what they wrote instead: ${why ?? ""}`,
+          );
+      },
     });
   }
   // V8 would compile the embedded database a second time, to code that was measured 0 to 5 % faster, and on Node 24 would

@@ -1,3 +1,3 @@
-export { Live } from "./live.js";
+export { Live, type LivePlace } from "./live.js";
 export { ConsolePublisher, feedPublisher } from "./publishers.js";
 export { tail } from "./tail.js";

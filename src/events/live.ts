@@ -2,21 +2,27 @@ import type { GraphDefinition, RunEvent } from "../engine/index.js";
 
 /** A listener's own view of a thread's events, as they happen in this process. */
 export interface Subscription {
-  /** Events that happened since the subscription, oldest first, taken out. `lost` says that some had to be dropped. */
-  take(): { events: RunEvent[]; lost: boolean; ended: boolean };
+  /**
+   * Events that happened since the subscription, oldest first, taken out. `lost` says that some had to be dropped; `behind`
+   * that the log may have some that this process does not know and that a reader which has come to `cursor` does not have.
+   */
+  take(cursor: number): { events: RunEvent[]; lost: boolean; behind: boolean; ended: boolean };
   /** Live events of the running step that were there when the subscription began and are in no log yet. */
   readonly pending: readonly RunEvent[];
   close(): void;
 }
 
-/** Whose events they are: the thread's key, and its graph where it has one. */
+/** Whose events they are: the thread's key, its graph where it has one, and the seq of the commit that they stand on. */
 export interface LivePlace {
   readonly key: string;
   readonly graph: GraphDefinition | null;
+  readonly base: number;
 }
 
+type Listener = (event: RunEvent | "ended" | "woken", base: number) => void;
+
 interface Channel {
-  readonly listeners: Set<(event: RunEvent | null) => void>;
+  readonly listeners: Set<Listener>;
   /** Live events since the last commit: a reader that comes in the middle of a step gets them from here. */
   pending: RunEvent[];
 }
@@ -31,12 +37,12 @@ export class Live {
   readonly #taps = new Set<(event: RunEvent, graph: GraphDefinition) => void>();
 
   /** `committed` is what the log has now: pending events up to it are no longer needed. */
-  publish({ key, graph }: LivePlace, events: readonly RunEvent[], committed: number | null): void {
+  publish({ key, graph, base }: LivePlace, events: readonly RunEvent[], committed: number | null): void {
     const channel = this.#channel(key);
     if (committed !== null) channel.pending = channel.pending.filter((event) => event.seq > committed);
     else channel.pending.push(...events);
     for (const event of events) {
-      for (const listener of channel.listeners) listener(event);
+      for (const listener of channel.listeners) listener(event, base);
       if (graph !== null) for (const tap of this.#taps) tap(event, graph);
     }
     this.#sweep(key, channel);
@@ -44,7 +50,13 @@ export class Live {
 
   /** The thread is gone: its readers end once they have what came before. */
   end(key: string): void {
-    for (const listener of this.#channels.get(key)?.listeners ?? []) listener(null);
+    for (const listener of this.#channels.get(key)?.listeners ?? []) listener("ended", 0);
+  }
+
+  /** Another process may have committed: readers of the thread look at the log. Without a key, all of them do. */
+  wake(key?: string): void {
+    const woken = key === undefined ? [...this.#channels.values()] : [this.#channels.get(key)];
+    for (const channel of woken) for (const listener of channel?.listeners ?? []) listener("woken", 0);
   }
 
   /** All readers end once they have what came before, and new ones with what the log has. */
@@ -56,25 +68,36 @@ export class Live {
   /** `bound` is how many events may wait for a reader before it is sent back to the log; `notify` says that some wait. */
   subscribe(key: string, notify: () => void, bound = 2000): Subscription {
     const channel = this.#channel(key);
-    let waiting: RunEvent[] = [];
+    let waiting: { readonly event: RunEvent; readonly base: number }[] = [];
     let lost = false;
     let ended = this.#closed;
-    const listener = (event: RunEvent | null): void => {
-      if (event === null) ended = true;
-      else if (waiting.length >= bound) {
-        waiting = [];
-        lost = true;
+    let woken = false;
+    const listener: Listener = (event, base) => {
+      if (event === "ended") ended = true;
+      else if (event === "woken") woken = true;
+      else {
+        if (waiting.length >= bound) {
+          waiting = [];
+          lost = true;
+        }
+        waiting.push({ event, base });
       }
-      if (event !== null) waiting.push(event);
       notify();
     };
     channel.listeners.add(listener);
     return {
       pending: [...channel.pending],
-      take() {
-        const taken = { events: waiting, lost, ended };
+      take(cursor) {
+        let known = cursor;
+        let behind = woken;
+        for (const { event, base } of waiting) {
+          behind ||= base > known;
+          known = Math.max(known, event.seq);
+        }
+        const taken = { events: waiting.map(({ event }) => event), lost, behind, ended };
         waiting = [];
         lost = false;
+        woken = false;
         return taken;
       },
       close: () => {

@@ -3,8 +3,9 @@
  *
  * T1. Subscribe first, then replay: nothing between the two is missed.
  * T2. Events come with growing `seq`, each at most once; the cursor alone decides what is new.
- * T3. The log is the truth. What happens in this process arrives at once; a timer finds what happened in others, and a
- *     reader that fell behind goes back to the log.
+ * T3. The log is the truth. What happens in this process arrives at once; a hint, and behind it a timer, sends the reader to
+ *     the log for what happened in others, and one that fell behind goes back there; so does one that has not yet read the
+ *     commit that an event of this process stands on.
  */
 import type { RunEvent } from "../engine/index.js";
 import { deferred } from "../lib/deferred.js";
@@ -50,7 +51,7 @@ export async function* tail(options: TailOptions): AsyncGenerator<RunEvent, void
           page = await read(cursor)
         ) {
           // What happened live below a logged event comes before it: a commit during this reading folds no deltas away.
-          const early = subscription.take();
+          const early = subscription.take(cursor);
           edge = early.lost ? live.pending(key) : [...edge, ...early.events];
           ended ||= early.ended;
           for (const event of merge(edge, page)) if (fresh(event) && !isAborted(signal)) yield event;
@@ -58,10 +59,10 @@ export async function* tail(options: TailOptions): AsyncGenerator<RunEvent, void
         }
       }
       wake = deferred();
-      const { events, lost, ended: over } = subscription.take();
+      const { events, lost, behind, ended: over } = subscription.take(cursor);
       ended ||= over;
-      if (lost) {
-        edge = live.pending(key);
+      if (lost || behind) {
+        edge = lost ? live.pending(key) : [...edge, ...events];
         readLog = true;
         continue;
       }

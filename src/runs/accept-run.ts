@@ -22,11 +22,12 @@ export async function acceptRun(
   if (!worker.hasRoom) return acceptForAnybody(deps, reader, ref, loaded, of);
   const { write, events, job } = beginning(ref, loaded, of, worker.info.id);
   const { from } = write.guard;
+  await worker.beFresh();
   const control = worker.open(ref, runId);
   const accepted = await accept(deps, control, write);
   if (accepted === "moved") return undefined;
   if (accepted === "elsewhere") return reader.handle(ref, runId, from);
-  live.publish({ key: threadKey(ref), graph: def }, events, write.seq);
+  live.publish({ key: threadKey(ref), graph: def, base: from }, events, write.seq);
   worker.execute(job(accepted.epoch), def, control, loaded.head === null ? [] : loaded.records);
   return reader.handle(ref, runId, from, control);
 }
@@ -41,7 +42,7 @@ async function acceptForAnybody(
   const { write, events } = beginning(ref, loaded, of, null);
   const written = await patiently(() => checkpointer.write(write), { forMs: SEND_AGAIN_MS });
   if (written.outcome !== "committed") return undefined;
-  live.publish({ key: threadKey(ref), graph: of.def }, events, write.seq);
+  live.publish({ key: threadKey(ref), graph: of.def, base: write.guard.from }, events, write.seq);
   worker.workWaits();
   return reader.handle(ref, of.runId, write.guard.from);
 }

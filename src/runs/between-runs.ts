@@ -72,7 +72,7 @@ export async function writeBetween(
     ...(of.key === undefined ? {} : { key: of.key }),
   });
   if (written.outcome !== "committed") return undefined;
-  live.publish({ key: threadKey(ref), graph }, events, seq);
+  live.publish({ key: threadKey(ref), graph, base: head.seq }, events, seq);
   return { seq, dropped: written.dropped };
 }
 

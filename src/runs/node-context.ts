@@ -198,12 +198,17 @@ export class Attempt {
   async #once<T>(key: string, effect: () => T | Promise<T>): Promise<T> {
     const { task, once } = this.#options;
     checkKey(key);
+    const over = (): Error => new Error(`once("${key}"): this attempt of ${task.node} is over`);
     if (!once.has(task.id, key)) {
       if (this.#asks.some((ask) => ask.kind === "request")) return never();
       if (this.#misordered !== null) throw this.#misordered;
-      if (this.#closed) throw new Error(`once("${key}"): this attempt of ${task.node} is over`);
+      if (this.#closed) throw over();
     }
-    const work = once.run(task.id, key, () => inEffect.run(true, effect));
+    const work = once.run(task.id, key, () => {
+      // It may have waited for its lease.
+      if (this.#closed) throw over();
+      return inEffect.run(true, effect);
+    });
     this.#effects.add(work);
     const result = await work;
     return result === null ? never() : (result.value as T);

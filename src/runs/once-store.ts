@@ -1,4 +1,5 @@
 import type { TaskRecord, ThreadRef } from "../checkpoint/checkpointer.js";
+import type { RunLease } from "./lease.js";
 import { jsonCopy, jsonFault, type Json } from "../lib/json.js";
 import { onceKeys, storedKey, storeRecord, type RecordDeps } from "./task-records.js";
 
@@ -25,7 +26,11 @@ export class OnceStore {
   readonly #known: Map<string, TaskRecord>;
 
   constructor(
-    readonly of: RecordDeps & { readonly effects: EffectsUnderWay; readonly onLost: () => void },
+    readonly of: RecordDeps & {
+      readonly effects: EffectsUnderWay;
+      readonly lease: RunLease;
+      readonly onLost: () => void;
+    },
     records: readonly TaskRecord[],
   ) {
     this.#known = new Map(records.map((record) => [nameOf(record.taskId, record.key), record]));
@@ -53,6 +58,13 @@ export class OnceStore {
     const here = nameIn(ref, taskId, key);
     let underWay = effects.get(here);
     if (underWay === undefined) {
+      const { lease } = this.of;
+      // A process that slept may wake after the effect was made elsewhere. What is known is looked at again behind the wait.
+      if (lease.isOver()) {
+        if (await lease.renewed()) return this.run(taskId, given, effect);
+        this.of.onLost();
+        return null;
+      }
       underWay = this.#begin(taskId, key, effect);
       effects.set(here, underWay);
       const over = (): unknown => effects.delete(here);

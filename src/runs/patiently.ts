@@ -1,12 +1,14 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { isAway } from "../errors.js";
+import { HoldpointError, isAway } from "../errors.js";
 
 /** Milliseconds between two tries: at first, and at the most. */
 const FIRST_MS = 50;
 const MOST_MS = 2000;
+/** Milliseconds for what begins when nobody waits any more. */
+const LAST_MS = 500;
 
 export interface Patience {
-  /** Nobody waits any more: the last failure is thrown. */
+  /** Nobody waits any more: `database_unavailable` is thrown at once, also where a try is under way. */
   readonly signal?: AbortSignal | undefined;
   /** How long to go on trying after the first failure, in milliseconds; then the last one is thrown. Default for ever. */
   readonly forMs?: number;
@@ -22,7 +24,7 @@ export async function patiently<T>(work: () => Promise<T>, of: Patience = {}): P
   let until: number | null = null;
   for (let pause = FIRST_MS; ; pause = Math.min(pause * 2, MOST_MS)) {
     try {
-      return await work();
+      return await (signal === undefined ? work() : unlessAborted(work(), signal));
     } catch (error) {
       until ??= Date.now() + forMs;
       // Not all at the same moment, when it is back.
@@ -32,5 +34,23 @@ export async function patiently<T>(work: () => Promise<T>, of: Patience = {}): P
       await sleep(waitMs, undefined, signal === undefined ? {} : { signal }).catch(() => undefined);
       if (isOver()) throw error;
     }
+  }
+}
+
+/** A storage that does not answer does not fail either: nobody is kept waiting for that. */
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  let onAbort = (): void => undefined;
+  const aborted = new Promise<never>((_resolve, reject) => {
+    onAbort = () => reject(new HoldpointError("database_unavailable", "the database was not waited for"));
+    // What has begun comes to its end where that takes no waiting.
+    if (signal.aborted) setTimeout(onAbort, LAST_MS).unref();
+    else signal.addEventListener("abort", onAbort);
+  });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+    work.catch(() => undefined);
+    aborted.catch(() => undefined);
   }
 }

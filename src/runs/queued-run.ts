@@ -103,7 +103,7 @@ export async function beginQueued(
     if (written.outcome === "stopping") control.requestStop(written.stop);
   } while (written.outcome === "stopping");
   if (written.outcome !== "committed") return null;
-  live.publish({ key: threadKey(ref), graph: def }, events, write.seq);
+  live.publish({ key: threadKey(ref), graph: def, base: loaded.head.seq }, events, write.seq);
   const begun = job(epoch);
   return { ...begun, run: { ...begun.run, createdAt: run.createdAt } };
 }

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { RequestKey, ThreadRef, UsedKey } from "../checkpoint/checkpointer.js";
 import type { Json } from "../lib/json.js";
+import { refuseWhenDraining } from "./refusals.js";
 import { acceptedBefore } from "./request-key.js";
 import type {
   ResumeRequest,
@@ -15,10 +16,12 @@ import type { RunReader } from "./run-reader.js";
 
 /** The run that this request began, or null. Throws `idempotency_key_reused`, and `not_found` where the run is gone. */
 export async function repeatedStart(
-  { checkpointer }: RunServiceDeps,
+  { checkpointer, worker }: RunServiceDeps,
   reader: RunReader,
   { ref, key }: StartRequest,
 ): Promise<RunHandle | null> {
+  if (key === undefined) return null;
+  refuseWhenDraining(worker);
   const used = await acceptedBefore(checkpointer, ref.tenant, key);
   return used === null ? null : reader.again(ref, used.runId);
 }
@@ -30,8 +33,10 @@ export async function repeatedResume(
   request: ResumeRequest,
 ): Promise<RunHandle | Waiting | null> {
   const { ref, key } = request;
+  if (key === undefined) return null;
+  refuseWhenDraining(deps.worker);
   const used = await acceptedBefore(deps.checkpointer, ref.tenant, key);
-  if (used === null || key === undefined) return null;
+  if (used === null) return null;
   if (used.runId !== null) return reader.again(ref, used.runId);
   const kept = await keptAnswer(deps, ref, key, used);
   if (kept !== null) return reader.waitedFor(ref, kept as unknown as WaitingThen);

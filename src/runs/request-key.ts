@@ -27,16 +27,12 @@ export function requestKey(of: {
 export const cameAt = ({ expiresAt }: Pick<RequestKey, "expiresAt">): string =>
   new Date(Date.parse(expiresAt) - LIFETIME_MS).toISOString();
 
-/**
- * What was accepted under this key; null where nothing was. Look after reading what the request is judged by: a refusal is
- * then never one by the request's own first coming. Throws `idempotency_key_reused`.
- */
+/** What was accepted under this key; null where nothing was. Throws `idempotency_key_reused`. */
 export async function acceptedBefore(
   checkpointer: Checkpointer,
   tenant: string,
-  key: RequestKey | undefined,
+  key: RequestKey,
 ): Promise<UsedKey | null> {
-  if (key === undefined) return null;
   const used = await checkpointer.usedKey(tenant, key.key);
   if (used !== null && used.body !== key.body) {
     throw new HoldpointError(

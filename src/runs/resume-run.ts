@@ -51,36 +51,37 @@ export class Resumption {
       throw invalid([{ path: "answers", message: "a list of answers has at least one" }]);
     let bound: Bound[] | null = null;
     let late = false;
-    return untilSettled(async () => {
-      refuseWhenDraining(this.#deps.worker);
-      const loaded = await this.#deps.checkpointer.load(ref);
-      const repeated = await repeatedResume(this.#deps, this.#reader, request);
-      if (repeated !== null) return repeated;
-      if (loaded.head === null) throw noThread(ref);
-      const { head } = loaded;
-      const named = request.answers ?? (own?.interruptId === undefined ? null : [own]);
-      const interrupted = isInterrupted(head.status);
-      // Named interrupts answer for themselves, whatever became of the thread since.
-      // Nor does a bare answer mean a hold point that opened after it arrived.
-      if (bound === null && interrupted && named === null && late) throw movedOn();
-      if (request.seen !== undefined && bound === null && head.seq !== request.seen) throw movedOn();
-      late = true;
-      if (bound === null && (interrupted || named !== null)) {
-        bound = bindAnswers(
-          named ?? [own ?? {}],
-          loaded.interrupts.filter(({ status }) => status === "open"),
-          request.answers !== undefined,
-        );
-      }
-      if (bound !== null) {
-        const def = request.graph ?? this.#deps.graphs.find(head.graph ?? "");
-        const standing = await standings(this.#deps.checkpointer, ref, bound, request.by, def);
-        if (standing.every((each) => each.kind === "repeated"))
-          return this.#firstOutcome(ref, head, standing);
-        if (interrupted) return this.#answer(request, loaded, standing);
-      }
-      return this.#continue(request, own, loaded);
-    });
+    return untilSettled(
+      async () => {
+        refuseWhenDraining(this.#deps.worker);
+        const loaded = await this.#deps.checkpointer.load(ref);
+        if (loaded.head === null) throw noThread(ref);
+        const { head } = loaded;
+        const named = request.answers ?? (own?.interruptId === undefined ? null : [own]);
+        const interrupted = isInterrupted(head.status);
+        // Named interrupts answer for themselves, whatever became of the thread since.
+        // Nor does a bare answer mean a hold point that opened after it arrived.
+        if (bound === null && interrupted && named === null && late) throw movedOn();
+        if (request.seen !== undefined && bound === null && head.seq !== request.seen) throw movedOn();
+        late = true;
+        if (bound === null && (interrupted || named !== null)) {
+          bound = bindAnswers(
+            named ?? [own ?? {}],
+            loaded.interrupts.filter(({ status }) => status === "open"),
+            request.answers !== undefined,
+          );
+        }
+        if (bound !== null) {
+          const def = request.graph ?? this.#deps.graphs.find(head.graph ?? "");
+          const standing = await standings(this.#deps.checkpointer, ref, bound, request.by, def);
+          if (standing.every((each) => each.kind === "repeated"))
+            return this.#firstOutcome(ref, head, standing);
+          if (interrupted) return this.#answer(request, loaded, standing);
+        }
+        return this.#continue(request, own, loaded);
+      },
+      () => repeatedResume(this.#deps, this.#reader, request),
+    );
   }
 
   /**

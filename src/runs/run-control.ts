@@ -15,6 +15,8 @@ export class RunControl {
   readonly abandoned: (readonly string[])[] = [];
   /** The database says that this process owns the run. */
   claimed = false;
+  /** When the database was last asked whether the run is this process's, and said so: milliseconds since 1970. */
+  ownedAt = Date.now();
   /** What made the run fail, where that was thrown in this process. */
   cause: unknown = undefined;
 
@@ -48,6 +50,12 @@ export class RunControl {
   /** The run's result; null when it goes on elsewhere. */
   get ended(): Promise<RunResult | null> {
     return this.#ended.promise;
+  }
+
+  /** The database, asked then, says that the run is this process's, and whether somebody stopped it. */
+  own(at: number, stop: StopRequest | null): void {
+    this.ownedAt = at;
+    if (stop !== null) this.requestStop(stop);
   }
 
   requestStop(stop: StopRequest): void {

@@ -10,6 +10,7 @@ import {
   type RunEvent,
   type RunResult,
 } from "../engine/index.js";
+import { deferred } from "../lib/deferred.js";
 import { tail, type Live } from "../events/index.js";
 import { asOpened, readEvents, resultOf } from "./hydrate.js";
 import { patiently } from "./patiently.js";
@@ -90,7 +91,7 @@ export class RunReader {
         read: (cursor) => waiting(() => readEvents(checkpointer, ref, cursor), []),
         // What happens here arrives by itself; the look at the log is for what other processes do.
         pollMs: () =>
-          worker.registry.all().some((control) => control.key === key) ? options.leaseMs : options.pollMs,
+          worker.registry.all().some((control) => control.key === key) ? options.leaseMs : this.#lookMs(),
         signal: signal ?? new AbortController().signal,
         ...(idle === undefined ? {} : { idle: () => waiting(idle, true) }),
       });
@@ -284,9 +285,8 @@ export class RunReader {
     control: RunControl | undefined,
     ms: number,
   ): Promise<RunRecord | null> {
-    const { checkpointer, options, worker } = this.#deps;
+    const { worker } = this.#deps;
     const until = Date.now() + ms;
-    const left = (): number => Math.max(1, until - Date.now());
     const wait = (time: number, signal: AbortSignal): Promise<void> =>
       sleep(Math.min(time, 2 ** 31 - 1), undefined, { signal }).catch(() => undefined);
     if (control !== undefined) {
@@ -297,16 +297,53 @@ export class RunReader {
       await wait(ms, settled.signal);
       worker.leaving.removeEventListener("abort", stop);
     }
-    for (;;) {
-      const run = await patiently(() => checkpointer.run(ref, runId), {
-        signal: worker.leaving,
-        forMs: left(),
-      });
-      if (run === null || run.endedAt !== null || Date.now() >= until || worker.leaving.aborted) return run;
-      await wait(Math.min(options.pollMs, left()), worker.leaving);
+    return this.#endedElsewhere(ref, runId, until);
+  }
+
+  /** Looks at the row of a run until it has ended: when there is a hint, when its end happens here, and now and then. */
+  async #endedElsewhere(ref: ThreadRef, runId: string, until: number): Promise<RunRecord | null> {
+    const { checkpointer, live, worker } = this.#deps;
+    let news = deferred();
+    // Before the first look: what comes in between is not missed.
+    const look = (): void => news.resolve();
+    const subscription = live.subscribe(threadKey(ref), look);
+    worker.leaving.addEventListener("abort", look);
+    let seenEnd = false;
+    try {
+      for (;;) {
+        const run = await patiently(() => checkpointer.run(ref, runId), {
+          signal: worker.leaving,
+          forMs: Math.max(1, until - Date.now()),
+        });
+        if (run === null || run.endedAt !== null || Date.now() >= until || worker.leaving.aborted) return run;
+        const next = Date.now() + Math.min(this.#lookMs(), Math.max(1, until - Date.now()));
+        for (;;) {
+          const { events, lost, behind, ended } = subscription.take(Infinity);
+          const isOver = events.some((event) => event.runId === runId && isTerminal(event.eventType));
+          const isNews = isOver || lost || behind || (ended && !seenEnd) || isAborted(worker.leaving);
+          seenEnd ||= ended;
+          if (isNews || Date.now() >= next) break;
+          const timer = setTimeout(() => news.resolve(), next - Date.now());
+          await news.promise;
+          clearTimeout(timer);
+          news = deferred();
+        }
+      }
+    } finally {
+      subscription.close();
+      worker.leaving.removeEventListener("abort", look);
     }
   }
+
+  /** Milliseconds to the next look at what other processes wrote. */
+  #lookMs(): number {
+    const { checkpointer, options } = this.#deps;
+    return checkpointer.hears ? options.slowPollMs : options.pollMs;
+  }
 }
+
+// It changes while this waits, which the type checker cannot know.
+const isAborted = (signal: AbortSignal): boolean => signal.aborted;
 
 function goesOnElsewhere({ threadId }: ThreadRef, runId: string): HoldpointError {
   return new HoldpointError(

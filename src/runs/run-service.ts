@@ -42,28 +42,29 @@ export class RunService {
    */
   async start(request: StartRequest): Promise<RunHandle> {
     const { ref, onBusy = "reject" } = request;
-    return untilSettled(async () => {
-      refuseWhenDraining(this.#deps.worker);
-      const loaded = await this.#deps.checkpointer.load(ref);
-      const repeated = await repeatedStart(this.#deps, this.reader, request);
-      if (repeated !== null) return repeated;
-      const { head } = loaded;
-      const def = this.#deps.graphs.choose(request.graph, head?.graph ?? null);
-      const context = loaded.head === null ? [] : loaded.snapshot.messages;
-      const input = checkInput(def, context, request.input ?? {}, "input");
-      const config = checkConfig(def, request.config ?? {});
-      const runId = newId();
-      const fresh = asRequest(() => freshRun(def, loaded, { runId, input, config }));
-      const missing = def.state.missing(fresh.change.snapshot.values);
-      if (missing.length > 0)
-        throw invalid(missing.map((fault) => ({ ...fault, path: `input.${fault.path}` })));
-      if (head !== null) {
-        refuseRun(head, def, await this.reader.openInterrupts(head), onBusy);
-        if (isActive(head.status)) return this.#enqueue(request, def, { runId, input, config });
-      }
-      if (!this.#deps.worker.hasRoom) return this.#enqueue(request, def, { runId, input, config });
-      return acceptRun(this.#deps, this.reader, ref, loaded, { ...fresh, key: request.key });
-    });
+    return untilSettled(
+      async () => {
+        refuseWhenDraining(this.#deps.worker);
+        const loaded = await this.#deps.checkpointer.load(ref);
+        const { head } = loaded;
+        const def = this.#deps.graphs.choose(request.graph, head?.graph ?? null);
+        const context = loaded.head === null ? [] : loaded.snapshot.messages;
+        const input = checkInput(def, context, request.input ?? {}, "input");
+        const config = checkConfig(def, request.config ?? {});
+        const runId = newId();
+        const fresh = asRequest(() => freshRun(def, loaded, { runId, input, config }));
+        const missing = def.state.missing(fresh.change.snapshot.values);
+        if (missing.length > 0)
+          throw invalid(missing.map((fault) => ({ ...fault, path: `input.${fault.path}` })));
+        if (head !== null) {
+          refuseRun(head, def, await this.reader.openInterrupts(head), onBusy);
+          if (isActive(head.status)) return this.#enqueue(request, def, { runId, input, config });
+        }
+        if (!this.#deps.worker.hasRoom) return this.#enqueue(request, def, { runId, input, config });
+        return acceptRun(this.#deps, this.reader, ref, loaded, { ...fresh, key: request.key });
+      },
+      () => repeatedStart(this.#deps, this.reader, request),
+    );
   }
 
   /** Makes a run wait for its thread, or for a process that has room; undefined when the thread moved meanwhile. */
@@ -72,7 +73,7 @@ export class RunService {
     def: GraphDefinition,
     of: { runId: string; input: RunInput; config: CheckedConfig },
   ): Promise<RunHandle | undefined> {
-    const { checkpointer, worker } = this.#deps;
+    const { checkpointer, live, worker } = this.#deps;
     const { runId, input, config } = of;
     const at = isoNow();
     const stop: StopRequest | null =
@@ -92,6 +93,7 @@ export class RunService {
     if (queued.outcome !== "queued") return undefined;
     if (stop !== null && queued.stopped !== null)
       worker.registry.find(threadKey(ref), queued.stopped)?.requestStop(stop);
+    if (queued.dropped.length > 0) live.wake(threadKey(ref));
     worker.workWaits();
     return this.reader.handle(ref, runId, queued.seq);
   }

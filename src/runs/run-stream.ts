@@ -8,7 +8,7 @@
  *     the numbers; those of an attempt that came to nothing before it do not.
  */
 import type { StoredEvent } from "../checkpoint/checkpointer.js";
-import type { Live } from "../events/index.js";
+import type { Live, LivePlace } from "../events/index.js";
 import { isTerminal, type Draft, type GraphDefinition, type RunEvent } from "../engine/index.js";
 import { deepFreeze } from "../lib/deep-freeze.js";
 import type { JsonObject } from "../lib/json.js";
@@ -95,9 +95,10 @@ export class RunStream {
   committed(batch: Batch, limit: number): void {
     this.#waiting = [];
     this.#logged = [];
+    const place = this.#livePlace();
     this.#base = this.#last = batch.seq;
     this.#limit = limit;
-    this.#options.live.publish(this.#options, batch.publish, batch.seq);
+    this.#options.live.publish(place, batch.publish, batch.seq);
     this.#resume();
   }
 
@@ -109,7 +110,12 @@ export class RunStream {
   abandon(): void {
     this.#held = true;
     this.#waiting = [];
-    this.#options.live.publish(this.#options, [], Infinity);
+    this.#options.live.publish(this.#livePlace(), [], Infinity);
+  }
+
+  #livePlace(): LivePlace {
+    const { key, graph } = this.#options;
+    return { key, graph, base: this.#base };
   }
 
   #resume(): void {
@@ -127,7 +133,7 @@ export class RunStream {
       if (entry === undefined) return;
       const event = this.#place(entry.draft, ++this.#last);
       if (isLogged(event)) this.#logged.push({ stored: toStored(event), taskId: entry.taskId });
-      this.#options.live.publish(this.#options, [event], null);
+      this.#options.live.publish(this.#livePlace(), [event], null);
     }
   }
 

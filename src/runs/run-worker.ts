@@ -22,7 +22,10 @@ import { ClaimLoop } from "./claim-loop.js";
 import { executeRun } from "./execute-run.js";
 import type { GraphRegistry } from "./graph-registry.js";
 import { handOver } from "./hand-over.js";
+import { Heartbeat } from "./heartbeat.js";
+import { Hints } from "./hints.js";
 import { newId } from "./ids.js";
+import { Lease } from "./lease.js";
 import { OnceStore, type EffectsUnderWay } from "./once-store.js";
 import { Places } from "./places.js";
 import type { RuntimeOptions } from "./runtime-options.js";
@@ -40,9 +43,6 @@ export interface WorkerDeps {
   readonly options: RuntimeOptions;
 }
 
-/** Milliseconds after which a heartbeat that failed is tried again, where the next is not due before. */
-const BEAT_AGAIN_MS = 500;
-
 /** Milliseconds for each of the last words to a database that may not answer. */
 const LAST_WORD_MS = 2000;
 
@@ -54,6 +54,7 @@ const nameOf = (key: string, runId: string): string => `${key}\n${runId}`;
 export class RunWorker {
   readonly info: WorkerInfo;
   readonly registry = new StopRegistry();
+  readonly hints: Hints;
   readonly #deps: WorkerDeps;
   readonly #effects: EffectsUnderWay = new Map();
   readonly #places: Places;
@@ -62,9 +63,9 @@ export class RunWorker {
   readonly #unbegun = new Map<string, boolean>();
   readonly #leaving = new AbortController();
   #draining = false;
-  #beating: Promise<void> | null = null;
-  #timer: NodeJS.Timeout | null = null;
+  readonly #heartbeat: Heartbeat;
   #turn: Promise<unknown> = Promise.resolve();
+  readonly #lease: Lease;
   #lastBeat = 0;
   /** The first heartbeat since the last gap of a lease. */
   #steadySince = -Infinity;
@@ -72,12 +73,24 @@ export class RunWorker {
   constructor(deps: WorkerDeps) {
     this.#deps = deps;
     this.info = { id: newId(), leaseMs: deps.options.leaseMs };
+    this.#lease = new Lease(deps.options.leaseMs, () => this.#settle());
+    this.#heartbeat = new Heartbeat(
+      deps.options.heartbeatMs,
+      () => this.#beat(),
+      (error) => this.#warn(error),
+    );
     this.#places = new Places(deps.options.concurrency);
     this.#claims = new ClaimLoop({
       claim: (limit) => this.#inTurn(() => this.#claim(limit)),
       room: () => (this.#draining ? 0 : deps.options.concurrency - this.registry.size),
       take: (claim) => this.#takeOver(claim),
       log: deps.log,
+    });
+    this.hints = new Hints({
+      checkpointer: deps.checkpointer,
+      registry: this.registry,
+      beat: () => void this.#beat().catch((error: unknown) => this.#warn(error)),
+      look: () => this.#claims.soon(),
     });
     // Every reader that waits listens.
     setMaxListeners(0, this.#leaving.signal);
@@ -105,26 +118,20 @@ export class RunWorker {
   /** The first heartbeat, and everything that can be taken over now; then on a timer that keeps no process alive. */
   async start(): Promise<void> {
     await this.#beat();
-    this.#schedule(this.#deps.options.heartbeatMs);
+    this.#heartbeat.start();
   }
 
-  #schedule(ms: number): void {
-    const { heartbeatMs } = this.#deps.options;
-    this.#timer = setTimeout(() => {
-      this.#beating = this.#beat()
-        .then(
-          () => heartbeatMs,
-          (error: unknown) => {
-            this.#deps.log.warn({ err: error }, "the heartbeat failed; it is tried again");
-            return Math.min(heartbeatMs, BEAT_AGAIN_MS);
-          },
-        )
-        .then((next) => {
-          this.#beating = null;
-          if (this.#timer !== null) this.#schedule(next);
-        });
-    }, ms);
-    this.#timer.unref();
+  #warn(error: unknown): void {
+    this.#deps.log.warn({ err: error }, "the heartbeat failed; it is tried again");
+  }
+
+  /** Renews a lease that has lapsed, as after a long pause: what begins under it would be taken over at once. */
+  async beFresh(): Promise<void> {
+    if (this.#isStale()) await this.#settle();
+  }
+
+  #isStale(): boolean {
+    return Date.now() - this.#lastBeat >= this.#deps.options.leaseMs / 2;
   }
 
   /** Ends the heartbeat once every run has come to a pause, its end or a place to be handed over, at most after `ms`. */
@@ -134,9 +141,7 @@ export class RunWorker {
     this.#places.open();
     await within(ms, this.#allEnded());
     for (const control of this.registry.all()) control.lose();
-    if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#timer = null;
-    await within(LAST_WORD_MS, this.#beating ?? Promise.resolve());
+    await within(LAST_WORD_MS, this.#heartbeat.stop());
     if (this.#unbegun.size > 0)
       await within(
         LAST_WORD_MS,
@@ -243,6 +248,7 @@ export class RunWorker {
   ): ExecuteDeps {
     const { checkpointer, live, log, options } = this.#deps;
     const { ref, run, epoch } = job;
+    const lease = this.#lease.of(control);
     const onLost = (): void => {
       log.warn(
         { thread_id: ref.threadId, run_id: run.runId },
@@ -254,7 +260,7 @@ export class RunWorker {
       def,
       checkpointer,
       live,
-      once: new OnceStore({ checkpointer, ref, epoch, effects: this.#effects, onLost }, records),
+      once: new OnceStore({ checkpointer, ref, epoch, effects: this.#effects, lease, onLost }, records),
       records,
       log,
       options,
@@ -276,6 +282,7 @@ export class RunWorker {
   async #renew(): Promise<void> {
     const { checkpointer, log, options } = this.#deps;
     const executing = this.registry.all().filter((control) => control.claimed);
+    const sentAt = Date.now();
     const owned = await checkpointer.beat(this.info);
     const now = Date.now();
     const gap = this.#lastBeat === 0 ? 0 : now - this.#lastBeat;
@@ -284,22 +291,17 @@ export class RunWorker {
       this.#steadySince = now;
       log.warn({ ms: gap }, "the heartbeat was late: runs may have gone on in another process");
     }
-    await this.#reconcile(executing, owned);
-  }
-
-  /** Whether whoever is silent had time to renew since this process was itself late. */
-  #isSteady(): boolean {
-    return Date.now() - this.#steadySince >= this.#deps.options.leaseMs;
+    await this.#reconcile(executing, owned, sentAt);
+    this.#lease.renewed(sentAt);
   }
 
   /** `executing` was read before `owned`: what began in between is not judged. */
-  async #reconcile(executing: readonly RunControl[], owned: readonly Owned[]): Promise<void> {
+  async #reconcile(executing: readonly RunControl[], owned: readonly Owned[], at: number): Promise<void> {
     const mine = new Map(owned.map((each) => [nameOf(threadKey(each.ref), each.runId), each]));
     for (const control of executing) {
       const found = mine.get(nameOf(control.key, control.runId));
-      if (found === undefined) {
-        if (this.registry.find(control.key, control.runId) !== undefined) control.lose();
-      } else if (found.stop !== null) control.requestStop(found.stop);
+      if (found !== undefined) control.own(at, found.stop);
+      else if (this.registry.find(control.key, control.runId) !== undefined) control.lose();
     }
     for (const [name, { ref, runId, epoch }] of mine) {
       if (this.registry.find(threadKey(ref), runId) !== undefined) continue;
@@ -310,9 +312,14 @@ export class RunWorker {
 
   /** The controls are open before the next heartbeat looks at what this worker owns. */
   async #claim(limit: number): Promise<readonly Claim[]> {
-    const { checkpointer, graphs } = this.#deps;
-    const claims = await checkpointer.claim(this.info, graphs.names(), limit, this.#isSteady());
-    for (const { ref, runId } of claims) this.open(ref, runId);
+    const { checkpointer, graphs, options } = this.#deps;
+    // W1: one that slept renews first.
+    if (this.#isStale()) await this.#renew();
+    const sentAt = Date.now();
+    // Whoever is silent had time to renew since this process was itself late.
+    const others = sentAt - this.#steadySince >= options.leaseMs;
+    const claims = await checkpointer.claim(this.info, graphs.names(), limit, others);
+    for (const { ref, runId } of claims) this.open(ref, runId).ownedAt = sentAt;
     return claims;
   }
 

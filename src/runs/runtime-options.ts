@@ -8,8 +8,10 @@ export interface RuntimeOptions {
   readonly heartbeatMs: number;
   /** Grace of a node that looked at its signal and has no `graceMs`. Default 1000. */
   readonly graceMs: number;
-  /** How often a reader looks for what other processes wrote. Default 250. */
+  /** How often a reader looks for what other processes wrote, where their hints do not arrive. Default 250. */
   readonly pollMs: number;
+  /** The same where they do: a hint may be lost. Default 5000. */
+  readonly slowPollMs: number;
   /** How long a stop waits for the run to end before it answers `stopping`. Default 10 000. */
   readonly stopWaitMs: number;
   /** Runs executing at once in this process. Default 64. */
@@ -35,6 +37,7 @@ export function runtimeOptions(given: Partial<RuntimeOptions> = {}): RuntimeOpti
     heartbeatMs: given.heartbeatMs ?? Math.max(50, Math.floor(leaseMs / 3)),
     graceMs: given.graceMs ?? 1000,
     pollMs: given.pollMs ?? 250,
+    slowPollMs: given.slowPollMs ?? 5000,
     stopWaitMs: given.stopWaitMs ?? 10_000,
     concurrency: given.concurrency ?? 64,
     sweepMs: given.sweepMs ?? 3_600_000,

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Checkpointer } from "../checkpoint/checkpointer.js";
+import type { Checkpointer, Wake } from "../checkpoint/checkpointer.js";
 import { HoldpointError } from "../errors.js";
 import { feedPublisher, Live } from "../events/index.js";
 import type { EventPublisher, GraphDefinition, Logger, RunEvent } from "../engine/index.js";
@@ -7,6 +7,7 @@ import { GraphRegistry } from "./graph-registry.js";
 import { runtimeOptions, type RuntimeOptions } from "./runtime-options.js";
 import { RunService } from "./run-service.js";
 import { RunWorker } from "./run-worker.js";
+import { threadKey } from "./thread-key.js";
 import { ThreadService } from "./thread-service.js";
 import { Timers } from "./timers.js";
 
@@ -26,6 +27,7 @@ export class Runtime {
   readonly #feeds = new WeakMap<EventPublisher, (event: RunEvent) => void>();
   #started: Promise<void> | null = null;
   #pinging: Promise<void> | null = null;
+  #deafen: () => void = () => undefined;
 
   constructor(of: { checkpointer: Checkpointer; log: Logger; options?: Partial<RuntimeOptions> }) {
     const { checkpointer, log } = of;
@@ -67,9 +69,26 @@ export class Runtime {
   }
 
   async #start(): Promise<void> {
-    await this.checkpointer.open();
-    await this.#worker.start();
-    this.#timers.start();
+    this.#deafen = this.checkpointer.onWake((wake) => this.#heed(wake));
+    try {
+      await this.checkpointer.open();
+      await this.#worker.start();
+      this.#timers.start();
+    } catch (error) {
+      this.#deafen();
+      throw error;
+    }
+  }
+
+  /** Another process changed something: whoever waits for that looks now. */
+  #heed(wake: Wake): void {
+    if (wake.kind === "stop") this.#worker.hints.stop(wake.ref);
+    else if (wake.kind === "work") this.#worker.hints.work();
+    else if (wake.kind === "thread") this.#live.wake(threadKey(wake.ref));
+    else {
+      this.#live.wake();
+      this.#worker.hints.rescan();
+    }
   }
 
   /** Throws `shutting_down`, `database_unavailable`; within a moment, also where the storage neither answers nor refuses. */
@@ -112,6 +131,7 @@ export class Runtime {
 
   /** After `drain`. */
   async close(): Promise<void> {
+    this.#deafen();
     this.leave();
     await this.#worker.retire();
     await this.checkpointer.close();

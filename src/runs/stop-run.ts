@@ -30,7 +30,10 @@ export async function stopRun(
   return untilSettled(async () => {
     const met = await deps.checkpointer.requestStop(ref, stop, key);
     if (met.was === "repeated") return repeatedStop(deps, reader, ref, key);
+    // Whoever waits for a run that was dropped learns it now: it has no events.
+    if ("dropped" in met && met.dropped.length > 0) deps.live.wake(threadKey(ref));
     const receipt = await receiptOf(deps, reader, ref, { stop, key, met });
+    if (met.was === "interrupted") deps.live.wake(threadKey(ref));
     if (receipt !== undefined) await keepReceipt(deps, ref, key, receipt);
     return receipt;
   });
@@ -75,22 +78,33 @@ async function repeatedStop(
   key: StopOf["key"],
 ): Promise<StopReceipt | undefined> {
   const { checkpointer } = deps;
-  const used = await acceptedBefore(checkpointer, ref.tenant, key);
+  const used = key === undefined ? null : await acceptedBefore(checkpointer, ref.tenant, key);
   if (used === null || key === undefined) return undefined;
   const { runId } = used;
-  if (runId !== null && (await checkpointer.run(ref, runId)) === null)
-    throw notFound("the run of this request is gone: its thread was deleted");
+  await requireRun(deps, ref, runId);
   // It waits for the same end as the first coming, wherever that is.
   const now = runId === null ? null : await whenStopped(deps, reader, ref, { runId });
-  if (now?.status === "stopping") return now;
-  const kept = await keptAnswer(deps, ref, key, used);
-  if (kept !== null) return kept as unknown as StopReceipt;
+  const kept = (await keptAnswer(deps, ref, key, used)) as unknown as StopReceipt | null;
+  if (kept !== null) {
+    await requireRun(deps, ref, kept.runId);
+    return kept;
+  }
   // Its process ended before it kept its answer. What it changed bears the time of its stop.
   const at = cameAt(used);
   const dropped = await droppedAt(deps, ref, at);
   const receipt = now === null ? await whatItDid(deps, ref, at, dropped) : { ...now, dropped };
   await keepReceipt(deps, ref, key, receipt);
   return receipt;
+}
+
+/** Throws `not_found` where the run is gone: there may be another thread of this id by now. */
+async function requireRun(
+  { checkpointer }: RunServiceDeps,
+  ref: ThreadRef,
+  runId: string | null,
+): Promise<void> {
+  if (runId !== null && (await checkpointer.run(ref, runId)) === null)
+    throw notFound("the run of this request is gone: its thread was deleted");
 }
 
 /** The receipt of a stop that met no running run. */

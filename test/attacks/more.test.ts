@@ -7,7 +7,7 @@ const thread = { threadId: "t" };
 
 it("a stop of a run that waits for a free place ends it now", async () => {
   const cp = new InMemoryCheckpointer();
-  const rt = runtime(cp, { concurrency: 1, stopWaitMs: 300, pollMs: 20 });
+  const rt = runtime(cp, { concurrency: 1, stopWaitMs: 300, pollMs: 20, slowPollMs: 20 });
   const hold = latch(),
     began = latch();
   line({

@@ -220,6 +220,58 @@ export function takeoverContract(subject: Subject): void {
     });
   });
 
+  describe("a worker that retires (8)", () => {
+    test("leaves what it owns to be taken at once, as crashed, however long its lease", async () => {
+      const cp = subject();
+      const graph = freshGraph();
+      const owner = await beating(cp);
+      const run = await begin(cp, { graph, worker: owner.id });
+      const heir = await beating(cp);
+      expect(await cp.claim(heir, [graph], 10)).toEqual([]);
+      await cp.retire(owner.id);
+      // Also by one that takes nobody's who is only silent.
+      const [claim] = await cp.claim(heir, [graph], 10, false);
+      expect(claim).toMatchObject({ runId: run.runId, epoch: run.epoch + 1, crashed: true });
+      expect(await cp.claim(heir, [graph], 10)).toEqual([]);
+    });
+
+    test("leaves others alone, and may never have been", async () => {
+      const cp = subject();
+      const graph = freshGraph();
+      const run = await begin(cp, { graph, worker: (await beating(cp)).id });
+      await cp.retire((await beating(cp)).id);
+      await cp.retire(newWorker(ALIVE_MS).id);
+      expect(await cp.claim(await beating(cp), [graph], 10)).toEqual([]);
+      expect((await headOf(cp, run.ref)).epoch).toBe(run.epoch);
+    });
+
+    test("lives again when it beats", async () => {
+      const cp = subject();
+      const graph = freshGraph();
+      const owner = await beating(cp);
+      const { ref, runId, epoch } = await begin(cp, { graph, worker: owner.id });
+      await cp.retire(owner.id);
+      expect(await cp.beat(owner)).toEqual([{ ref, runId, epoch, stop: null }]);
+      expect(await cp.claim(await beating(cp), [graph], 10)).toEqual([]);
+    });
+  });
+
+  describe("a claim that leaves the silent their runs", () => {
+    test("takes what was given up, and nothing of a worker that may still renew", async () => {
+      const cp = subject();
+      const graph = freshGraph();
+      const left = await orphan(cp, graph);
+      const given = await givenUp(cp, graph);
+      const heir = await beating(cp, 1);
+      // The silent one is dead by now: whoever asks for others' runs gets them.
+      const probe = freshGraph();
+      await orphan(cp, probe);
+      await claimUntil(cp, heir, [probe]);
+      expect(runIds(await cp.claim(heir, [graph], 10, false))).toEqual([given.runId]);
+      expect(runIds(await claimUntil(cp, heir, [graph]))).toEqual([left.runId]);
+    });
+  });
+
   describe("giving a run up", () => {
     test("lets anybody have it at once, the one who gave it up too", async () => {
       const cp = subject();

@@ -39,14 +39,17 @@ function wayRows(text: string): WayRow[] {
   );
 }
 
-/** The way of a resume; what is different when it is answered as a stream; and what is left out of both. */
-export function way(): { request: WayRow[]; stream: WayRow[]; leaves: string[] } {
+/** The way of a resume; what is different when it is answered as a stream; and what is left out of both: leaves, and what runs
+ * aside, whenever it is woken. */
+export function way(): { request: WayRow[]; stream: WayRow[]; leaves: string[]; aside: string[] } {
   const all = section("## The way of one request: `POST /threads/:id/resume`");
   const leaves = /^Leaves.*$/m.exec(all)?.[0] ?? "";
+  const aside = /^By themselves.*$/m.exec(all)?.[0] ?? "";
   return {
     request: wayRows(all.split(STREAM)[0] ?? ""),
     stream: wayRows(section(STREAM)),
     leaves: quoted(leaves),
+    aside: quoted(aside),
   };
 }
 

@@ -87,10 +87,10 @@ const placeOf = (calls: readonly Call[], file: string, name: string): number =>
   calls.findIndex((call) => call.file === file && call.name === name);
 
 /** What the tables and the leaves say that is not so of this request. */
-function wayFaults({ request, leaves }: ReturnType<typeof way>, calls: readonly Call[]): string[] {
+function wayFaults({ request, leaves, aside }: ReturnType<typeof way>, calls: readonly Call[]): string[] {
   const named = request.map(({ file }) => file);
   return [
-    ...unnamedFaults(calls, request, leaves),
+    ...unnamedFaults(calls, request, [...leaves, ...aside]),
     ...rowFaults(request, calls),
     ...orderFaults(request, calls),
     ...named
@@ -180,7 +180,7 @@ const BY_CHANCE = ["src/runs/run-control.ts", "src/checkpoint/postgres/sql/load.
 
 /** What the table of the stream says that is not so: it names what runs then and did not run before. */
 function streamFaults(
-  { stream, leaves }: ReturnType<typeof way>,
+  { stream, leaves, aside }: ReturnType<typeof way>,
   before: readonly Call[],
   calls: readonly Call[],
 ): string[] {
@@ -188,7 +188,7 @@ function streamFaults(
     ({ file, name }) => placeOf(before, file, name) === -1 && !BY_CHANCE.includes(file),
   );
   return [
-    ...unnamedFaults(added, stream, leaves),
+    ...unnamedFaults(added, stream, [...leaves, ...aside]),
     ...rowFaults(stream, calls),
     ...stream.flatMap(({ file, functions }) =>
       functions

@@ -87,6 +87,7 @@ export class Process {
         // One that takes over looks again: its claim passes by a row that the dead one is still writing.
         heartbeatMs: world.crashes === 0 ? 2 ** 31 - 1 : 50,
         pollMs: 1,
+        slowPollMs: 1,
         stopWaitMs: 2000,
         hooks: { beforeCommit: () => this.#commits("die before commit") },
       },

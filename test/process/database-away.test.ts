@@ -231,7 +231,7 @@ test("a database that neither answers nor refuses is found out: not ready within
   const server = await scene.start({ ...PATIENT, HOLDPOINT_QUERY_TIMEOUT_MS: "700" });
   send(server, "/threads/t1/run", { input: {} });
   await scene.marked("SLOW begun");
-  postgres().freeze();
+  await postgres().freeze();
   try {
     const { reply, ms } = await readiness(server);
     expectAway(reply);

@@ -19,13 +19,13 @@ interface Storage {
   readonly query: Query;
 }
 
-/** Of each step of these threads: the transaction that wrote it, in the order in which rows were written. */
+/** Of each step of these threads: the transaction that wrote it, in the order in which they were written. */
 async function stepsOf(
   query: Query,
   runs: readonly Run[],
 ): Promise<{ thread: string; transaction: string; seq: number }[]> {
   return query(
-    "SELECT thread_id AS thread, xmin::text AS transaction, seq::integer AS seq FROM holdpoint.log WHERE thread_id = ANY ($1) AND source = 'step' ORDER BY ctid",
+    "SELECT thread_id AS thread, xmin::text AS transaction, seq::integer AS seq FROM holdpoint.log WHERE thread_id = ANY ($1) AND source = 'step' ORDER BY age(xmin) DESC, cmin::text::integer",
     [runs.map(({ ref }) => ref.threadId)],
   );
 }

@@ -1,5 +1,5 @@
 /** A real PostgreSQL for the tests: DATABASE_URL, else the packaged binaries, else the system's. */
-import { execFileSync, spawn, spawnSync, type ChildProcess } from "node:child_process";
+import { execFileSync, spawn, type ChildProcess } from "node:child_process";
 import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
@@ -18,7 +18,7 @@ export interface OwnPostgres extends StartedPostgres {
   /** Starts it again, on the same port with the same data. */
   start(): Promise<void>;
   /** From now on it neither answers nor refuses (SIGSTOP to all its processes), until `thaw`. */
-  freeze(): void;
+  freeze(): Promise<void>;
   thaw(): void;
 }
 
@@ -121,11 +121,15 @@ async function start(
       url,
     );
   let running: Launched | null = await launch();
-  const signalAll = (signal: NodeJS.Signals): void => {
-    const pid = running?.child.pid ?? 0;
-    // The postmaster first when it is to stop, so that it starts nobody meanwhile.
-    process.kill(pid, signal);
-    for (const child of childrenOf(pid)) process.kill(child, signal);
+  let frozen: number[] = [];
+  const signal = (pids: readonly number[], name: NodeJS.Signals): void => {
+    for (const pid of pids) {
+      try {
+        process.kill(pid, name);
+      } catch {
+        // It has ended meanwhile.
+      }
+    }
   };
   return {
     url,
@@ -136,8 +140,21 @@ async function start(
     async start() {
       running ??= await launch();
     },
-    freeze: () => signalAll("SIGSTOP"),
-    thaw: () => signalAll("SIGCONT"),
+    async freeze() {
+      const client = new pg.Client({ connectionString: url });
+      client.on("error", () => undefined);
+      await client.connect();
+      // First the one that would start others.
+      signal([running?.child.pid ?? 0], "SIGSTOP");
+      const { rows } = await client.query<{ pid: number }>("SELECT pid FROM pg_stat_activity");
+      frozen = [running?.child.pid ?? 0, ...rows.map(({ pid }) => pid)];
+      signal(frozen, "SIGSTOP");
+      client.end().catch(() => undefined);
+    },
+    thaw() {
+      signal(frozen, "SIGCONT");
+      frozen = [];
+    },
   };
 }
 
@@ -171,11 +188,6 @@ async function launched(child: ChildProcess, url: string): Promise<Launched> {
         child.kill(signal);
       }),
   };
-}
-
-function childrenOf(pid: number): number[] {
-  const { stdout } = spawnSync("pgrep", ["-P", String(pid)], { encoding: "utf8" });
-  return stdout.split("\n").filter(Boolean).map(Number);
 }
 
 async function untilReady(url: string, child: ChildProcess, said: () => string): Promise<void> {

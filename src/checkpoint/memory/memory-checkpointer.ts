@@ -58,6 +58,8 @@ const keyOf = (ref: ThreadRef): string => JSON.stringify([ref.tenant, ref.thread
  */
 export class InMemoryCheckpointer implements Checkpointer {
   readonly describe = "memory";
+  /** There is no other process. */
+  readonly hears = true;
   readonly #threads = new Map<string, StoredThread>();
   readonly #tombstones = new Map<string, Tombstone>();
   readonly #keys = new RequestKeys();
@@ -79,6 +81,10 @@ export class InMemoryCheckpointer implements Checkpointer {
 
   async ping(): Promise<void> {
     // Memory always answers.
+  }
+
+  onWake(): () => void {
+    return () => undefined;
   }
 
   async load(ref: ThreadRef): ReturnType<Checkpointer["load"]> {

@@ -1,6 +1,6 @@
 import type { ThreadStatus } from "../../engine/index.js";
 import { TIMER_KINDS, type Timer, type TimerClaim, type TimerKind, type Upkeep } from "../upkeep.js";
-import type { ThreadRef } from "../records.js";
+import type { ThreadRef } from "../wake.js";
 import type { RequestKeys } from "./request-keys.js";
 import type { StoredThread } from "./stored-thread.js";
 

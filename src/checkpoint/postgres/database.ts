@@ -23,6 +23,8 @@ export interface Database {
     lock: number,
     work: (run: (sql: string, values?: readonly unknown[]) => Promise<object[]>) => Promise<T>,
   ): Promise<T>;
+  /** Where other processes can be heard, by LISTEN; null where there can be none. */
+  readonly directUrl: string | null;
   /** No other process can be using this database: whoever beat in it before is dead. */
   readonly isExclusive: boolean;
 }

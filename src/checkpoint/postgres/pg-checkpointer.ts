@@ -21,6 +21,7 @@ import type {
   ThreadRef,
   Upkeep,
   UsedKey,
+  Wake,
   WorkerInfo,
   Write,
   Written,
@@ -50,16 +51,22 @@ import { enqueue, fork, requestStop, writeAll, writeArgument } from "./sql/write
 /** Milliseconds in which a database that works has answered. */
 const PING_MS = 1500;
 const MIN_BEAT_MS = 1000;
+import { WakeChannel } from "./wake-channel.js";
 
 /** A database server by its URL, an embedded database by its folder, or a database of one's own. */
-export type PgCheckpointerOptions =
-  { readonly database: Database } | ({ readonly url: string } & Partial<PgOptions>) | PgliteOptions;
+export type PgCheckpointerOptions = (
+  { readonly database: Database } | ({ readonly url: string } & Partial<PgOptions>) | PgliteOptions
+) & {
+  /** Told when hints of other processes begin to arrive, or no longer do, and why. */
+  readonly onHearing?: (hears: boolean, why: string | null) => void;
+};
 
 /** The port on PostgreSQL, a server or the embedded one. Nothing of either is loaded before `open`. */
 export class PgCheckpointer implements Checkpointer {
   readonly upkeep: Upkeep;
   readonly #db: Database;
   readonly #writes = new GroupCommit<Written>((args) => writeAll(this.#db, args));
+  readonly #channel: WakeChannel;
   #opened: Promise<void> | null = null;
 
   /** A connection string, the data directory of an embedded database, or a database of one's own. Connects in `open`. */
@@ -68,6 +75,7 @@ export class PgCheckpointer implements Checkpointer {
     if ("database" in of) this.#db = of.database;
     else this.#db = "url" in of ? new PgDatabase({ waitMs: 0, ...of }) : new PgliteDatabase(of);
     this.upkeep = new PgUpkeep(this.#db);
+    this.#channel = new WakeChannel(this.#db, of.onHearing);
   }
 
   get describe(): string {
@@ -92,10 +100,12 @@ export class PgCheckpointer implements Checkpointer {
       await this.#db.close();
       throw error;
     }
+    this.#channel.open();
   }
 
   async close(): Promise<void> {
     this.#opened = null;
+    await this.#channel.close();
     await this.#db.close();
   }
 
@@ -104,6 +114,14 @@ export class PgCheckpointer implements Checkpointer {
     await this.#db.query("UPDATE holdpoint.worker SET lease_ms = lease_ms WHERE false", [], {
       timeoutMs: PING_MS,
     });
+  }
+
+  get hears(): boolean {
+    return this.#channel.hears;
+  }
+
+  onWake(listener: (wake: Wake) => void): () => void {
+    return this.#channel.onWake(listener);
   }
 
   async load(ref: ThreadRef): ReturnType<Checkpointer["load"]> {
@@ -116,7 +134,13 @@ export class PgCheckpointer implements Checkpointer {
 
   async write(given: Write): Promise<Written> {
     const { tenant, threadId } = given.ref;
-    return this.#writes.write({ key: JSON.stringify([tenant, threadId]), argument: writeArgument(given) });
+    const key = JSON.stringify([tenant, threadId]);
+    const written = await this.#writes.write({ key, argument: writeArgument(given) });
+    if (written.outcome === "committed") {
+      this.#channel.tell({ kind: "thread", ref: given.ref });
+      if (written.queued || given.start?.worker === null) this.#channel.tell({ kind: "work" });
+    }
+    return written;
   }
 
   fork(given: Fork): Promise<Forked> {
@@ -139,8 +163,13 @@ export class PgCheckpointer implements Checkpointer {
     return row?.ok === true;
   }
 
-  enqueue(given: Enqueue): Promise<Enqueued> {
-    return enqueue(this.#db, given);
+  async enqueue(given: Enqueue): Promise<Enqueued> {
+    const queued = await enqueue(this.#db, given);
+    if (queued.outcome !== "queued") return queued;
+    if (queued.stopped !== null) this.#channel.tell({ kind: "stop", ref: given.ref });
+    if (queued.dropped.length > 0) this.#channel.tell({ kind: "thread", ref: given.ref });
+    this.#channel.tell({ kind: "work" });
+    return queued;
   }
 
   async usedKey(tenant: string, key: string): Promise<UsedKey | null> {
@@ -159,8 +188,13 @@ export class PgCheckpointer implements Checkpointer {
     ]);
   }
 
-  requestStop(ref: ThreadRef, stop: StopRequest, key?: RequestKey): Promise<StopOutcome> {
-    return requestStop(this.#db, ref, stop, key);
+  async requestStop(ref: ThreadRef, stop: StopRequest, key?: RequestKey): Promise<StopOutcome> {
+    const outcome = await requestStop(this.#db, ref, stop, key);
+    if (outcome.was === "running") this.#channel.tell({ kind: "stop", ref });
+    // Whoever waits for a run that was dropped.
+    if (outcome.was === "queued" || (outcome.was === "running" && outcome.dropped.length > 0))
+      this.#channel.tell({ kind: "thread", ref });
+    return outcome;
   }
 
   async remove(ref: ThreadRef): Promise<"removed" | "busy" | "missing"> {
@@ -168,6 +202,7 @@ export class PgCheckpointer implements Checkpointer {
       "SELECT holdpoint.remove_v2($1, $2) AS outcome",
       [ref.tenant, ref.threadId],
     );
+    if (row?.outcome === "removed") this.#channel.tell({ kind: "thread", ref });
     return row?.outcome ?? "missing";
   }
 
@@ -216,6 +251,7 @@ export class PgCheckpointer implements Checkpointer {
 
   async retire(workerId: string): Promise<void> {
     await this.#db.query("UPDATE holdpoint.worker SET beat_at = '-infinity' WHERE id = $1", [workerId]);
+    this.#channel.tell({ kind: "work" });
   }
 
   async release(ref: ThreadRef, epoch: number, { inFlight }: { inFlight: boolean }): Promise<boolean> {
@@ -223,6 +259,7 @@ export class PgCheckpointer implements Checkpointer {
       "UPDATE holdpoint.thread SET worker = NULL, in_flight = $4 WHERE tenant = $1 AND thread_id = $2 AND epoch = $3 AND status = 'running' RETURNING 1 AS ok",
       [ref.tenant, ref.threadId, epoch, inFlight],
     );
+    if (rows.length > 0) this.#channel.tell({ kind: "work" });
     return rows.length > 0;
   }
 

@@ -6,6 +6,8 @@ import { fromDatabase, hasMetAnother, isUnstorable } from "./sqlstate.js";
 
 export interface PgOptions {
   readonly url: string;
+  /** Leads past a pooler to PostgreSQL itself: only there can be listened. Default `url`. */
+  readonly directUrl?: string;
   /** Connections for requests and runs at the most; the heartbeat has one of its own beside them. Default 10. */
   readonly poolSize?: number;
   /** Milliseconds after which a statement without an answer counts as lost. Default 30 000. */
@@ -30,6 +32,7 @@ const CLOSE_MS = 3000;
 /** A PostgreSQL server, by `pg`. */
 export class PgDatabase implements Database {
   readonly isExclusive = false;
+  readonly directUrl: string;
   describe: string;
   readonly #options: PgOptions;
   #pool: Pool | null = null;
@@ -40,6 +43,7 @@ export class PgDatabase implements Database {
 
   constructor(options: PgOptions) {
     this.#options = options;
+    this.directUrl = options.directUrl ?? options.url;
     const { host, pathname } = new URL(options.url);
     this.describe = `PostgreSQL at ${host}${pathname}`;
   }

@@ -33,6 +33,7 @@ const ANALYZE_AFTER = 2000;
 export class PgliteDatabase implements Database {
   /** The lock on its folder proves that whoever used it before is gone. */
   readonly isExclusive = true;
+  readonly directUrl = null;
   readonly describe: string;
   readonly #options: PgliteOptions;
   #db: PGlite | null = null;

@@ -52,12 +52,13 @@ interface LoadedRow extends ThreadRow {
 /**
  * A thread as it stands: its values from the last time they were stored whole, and the changes since. One statement, so
  * that all of it is of one moment, and one round trip. The ids of the tasks that
- * are next stand beside the position, so that SQL need not look into it.
+ * are next stand beside the position, so that SQL need not look into it. The log is read between two ends: with one end
+ * alone the planner expects a third of the thread, and where that is most of the table it reads the whole table.
  */
 const LOAD = `
   SELECT t.*,
     (SELECT json_agg(json_build_array(l.ops, l.vals) ORDER BY l.seq) FROM holdpoint.log l
-      WHERE l.tenant = t.tenant AND l.thread_id = t.thread_id AND l.seq >= t.snapshot_seq AND l.ops IS NOT NULL) AS ops,
+      WHERE l.tenant = t.tenant AND l.thread_id = t.thread_id AND l.seq BETWEEN t.snapshot_seq AND t.seq AND l.ops IS NOT NULL) AS ops,
     (SELECT json_agg(m.body ORDER BY m.pos) FROM (
       SELECT DISTINCT ON (pos) pos, body FROM holdpoint.message
         WHERE tenant = t.tenant AND thread_id = t.thread_id ORDER BY pos, seq DESC) m) AS context,

@@ -1,0 +1,131 @@
+/**
+ * Tells other processes what was committed here, by a statement of its own after the commit: inside it NOTIFY would make
+ * commits wait for each other (38 % fewer of them). What happens in a short time goes together, and only ids go: whoever is
+ * told reads what it needs. A notification that fails is dropped, because everybody also looks by themselves.
+ */
+import { randomUUID } from "node:crypto";
+import type { ThreadRef, Wake } from "../checkpointer.js";
+
+/** PostgreSQL takes 7 999 bytes, and refuses the statement beyond. */
+const PAYLOAD_BYTES = 7900;
+/** A notification is sent at once, but not sooner than so many milliseconds after the last one. */
+const PACE_MS = 5;
+/** Threads that may wait to be named; beyond, everybody is to look at everything. */
+const NAMED = 1000;
+
+type Id = readonly [tenant: string, thread: string];
+/** What is sent: by whom, threads with something new, threads whose run is to stop, whether work waits; or "everything". */
+type Payload =
+  | readonly [sender: string, threads: readonly Id[], stops: readonly Id[], work: boolean]
+  | readonly [sender: string, everything: "*"];
+
+export class Notifier {
+  /** Who this is: what comes back of its own is not news. */
+  readonly #sender = randomUUID();
+  readonly #send: (payload: string) => Promise<unknown>;
+  #threads = new Map<string, Id>();
+  #stops = new Map<string, Id>();
+  #work = false;
+  #everything = false;
+  #lastAt = -Infinity;
+  #timer: NodeJS.Timeout | null = null;
+  #sending: Promise<void> | null = null;
+
+  constructor(send: (payload: string) => Promise<unknown>) {
+    this.#send = send;
+  }
+
+  tell(wake: Wake): void {
+    if (wake.kind === "work") this.#work = true;
+    else if (wake.kind === "rescan" || this.#threads.size + this.#stops.size >= NAMED)
+      this.#everything = true;
+    else {
+      const of = wake.kind === "stop" ? this.#stops : this.#threads;
+      const id: Id = [wake.ref.tenant, wake.ref.threadId];
+      of.set(JSON.stringify(id), id);
+    }
+    this.#schedule();
+  }
+
+  /** Sends a notification that says nothing, to see whether it arrives. Rejects where it cannot be sent. */
+  async probe(): Promise<void> {
+    await this.#send(JSON.stringify([this.#sender, [], [], false] satisfies Payload));
+  }
+
+  /** Once what was told until now has been sent. */
+  async close(): Promise<void> {
+    while (this.#sending !== null || this.#hasNews()) {
+      this.#flush();
+      await this.#sending;
+    }
+  }
+
+  /** What a notification says; "own" where it is this notifier's. Of what is none, nothing. */
+  read(payload: string): "own" | readonly Wake[] {
+    const said = parsed(payload);
+    if (said === null) return [];
+    const [sender, threads] = said;
+    if (sender === this.#sender) return "own";
+    if (threads === "*") return [{ kind: "rescan" }];
+    const [, , stops, work] = said;
+    return [
+      // First what is waited for in the middle of a step.
+      ...stops.map((id) => ({ kind: "stop" as const, ref: refOf(id) })),
+      ...threads.map((id) => ({ kind: "thread" as const, ref: refOf(id) })),
+      ...(work ? [{ kind: "work" as const }] : []),
+    ];
+  }
+
+  #hasNews(): boolean {
+    return this.#threads.size > 0 || this.#stops.size > 0 || this.#work || this.#everything;
+  }
+
+  #schedule(): void {
+    if (this.#sending !== null || !this.#hasNews()) return;
+    const wait = this.#stops.size > 0 ? 0 : this.#lastAt + PACE_MS - performance.now();
+    if (wait <= 0) this.#flush();
+    else this.#timer ??= setTimeout(() => this.#flush(), wait);
+  }
+
+  #flush(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    if (this.#sending !== null || !this.#hasNews()) return;
+    const payload = this.#take();
+    this.#lastAt = performance.now();
+    this.#sending = this.#send(payload)
+      .then(
+        () => undefined,
+        () => undefined,
+      )
+      .finally(() => {
+        this.#sending = null;
+        this.#schedule();
+      });
+  }
+
+  #take(): string {
+    const all: Payload = [this.#sender, [...this.#threads.values()], [...this.#stops.values()], this.#work];
+    const named = JSON.stringify(all);
+    const fits = !this.#everything && Buffer.byteLength(named) <= PAYLOAD_BYTES;
+    this.#threads = new Map();
+    this.#stops = new Map();
+    this.#work = false;
+    this.#everything = false;
+    return fits ? named : JSON.stringify([this.#sender, "*"] satisfies Payload);
+  }
+}
+
+const refOf = ([tenant, threadId]: Id): ThreadRef => ({ tenant, threadId });
+
+/** Anybody may notify on the channel, also a later version. */
+function parsed(payload: string): Payload | null {
+  try {
+    const said: unknown = JSON.parse(payload);
+    if (!Array.isArray(said) || typeof said[0] !== "string") return null;
+    const fits = said[1] === "*" || (Array.isArray(said[1]) && Array.isArray(said[2]));
+    return fits ? (said as unknown as Payload) : null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,16 @@
+/** Names a thread. The tenant leads in every key. */
+export interface ThreadRef {
+  readonly tenant: string;
+  readonly threadId: string;
+}
+
+/** A hint from another process that something changed; never the truth. */
+export type Wake =
+  /** Something was committed. */
+  | { readonly kind: "thread"; readonly ref: ThreadRef }
+  /** A stop was requested of its run. */
+  | { readonly kind: "stop"; readonly ref: ThreadRef }
+  /** A run waits to be claimed. */
+  | { readonly kind: "work" }
+  /** Hints may have been lost, or will be: look at everything. */
+  | { readonly kind: "rescan" };

@@ -1,0 +1,53 @@
+/**
+ * How long this process may rely on what the database said of its runs, by its own clock. A process may sleep past its lease
+ * without noticing (SIGSTOP, a long pause, a database that is away): others have its runs then, and may have done what it was
+ * about to do.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { RunControl } from "./run-control.js";
+
+/** Milliseconds after which a lease that could not be renewed is tried again, for a node that waits for it. */
+const AGAIN_MS = 200;
+
+/** The lease on one run. */
+export interface RunLease {
+  /** Another process may have been given the run meanwhile: nothing may be begun without looking. */
+  isOver(): boolean;
+  /** Looks, however long the database is away; false = another process has the run. */
+  renewed(): Promise<boolean>;
+}
+
+export class Lease {
+  readonly #leaseMs: number;
+  readonly #beat: () => Promise<void>;
+  /** When the last heartbeat was sent that came through: the database counts from then at the earliest. */
+  #sentAt = 0;
+  #renewing: Promise<void> | null = null;
+
+  /** `beat` renews the lease, and tells the controls which runs are lost and which are still this process's. */
+  constructor(leaseMs: number, beat: () => Promise<void>) {
+    this.#leaseMs = leaseMs;
+    this.#beat = beat;
+  }
+
+  /** A heartbeat that was sent then has come through. */
+  renewed(sentAt: number): void {
+    this.#sentAt = Math.max(this.#sentAt, sentAt);
+  }
+
+  /** A heartbeat alone says nothing of a run that was claimed before the process slept and is not judged yet. */
+  of(control: RunControl): RunLease {
+    const isOver = (): boolean => Date.now() - Math.min(this.#sentAt, control.ownedAt) >= this.#leaseMs;
+    return {
+      isOver,
+      renewed: async () => {
+        while (isOver() && !control.lost) {
+          // All nodes that wait for it wait for one heartbeat.
+          this.#renewing ??= this.#beat().finally(() => (this.#renewing = null));
+          await this.#renewing.catch(() => sleep(AGAIN_MS));
+        }
+        return !control.lost;
+      },
+    };
+  }
+}
