@@ -244,7 +244,7 @@ export class InMemoryCheckpointer implements Checkpointer {
       owner === worker.id && head.status === "running" && head.runId !== null
         ? [
             {
-              ref: refOf(head),
+              ref: { tenant: head.tenant, threadId: head.threadId },
               runId: head.runId,
               epoch: head.epoch,
               stop: runs.get(head.runId)?.stop ?? null,
@@ -390,5 +390,3 @@ export class InMemoryCheckpointer implements Checkpointer {
       .flatMap((thread) => thread.interrupts);
   }
 }
-
-const refOf = ({ tenant, threadId }: ThreadRef): ThreadRef => ({ tenant, threadId });
