@@ -43,6 +43,8 @@ export interface Upkeep {
   /** Puts a claimed timer off; null where somebody else has it by now. */
   moveTimer(timer: Timer, ms: number): Promise<Timer | null>;
 
+  /** Graphs, beside these, whose runs have waited for a process longer than `ms`. */
+  unclaimed(graphs: readonly string[], ms: number): Promise<readonly string[]>;
   /** Deletes expired idempotency keys, at most `limit`; how many. */
   sweepKeys(limit: number): Promise<number>;
   /** Deletes processes that have not beaten for so long and that no running thread names; how many. */

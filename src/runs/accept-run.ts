@@ -40,7 +40,11 @@ async function acceptForAnybody(
   of: Beginning,
 ): Promise<RunHandle | undefined> {
   const { write, events } = beginning(ref, loaded, of, null);
-  const written = await patiently(() => checkpointer.write(write), { forMs: SEND_AGAIN_MS });
+  const written = await patiently(() => checkpointer.write(write), { forMs: SEND_AGAIN_MS }).catch(
+    (error: unknown) => {
+      throw isAway(error) ? unsure(error as HoldpointError, write) : error;
+    },
+  );
   if (written.outcome !== "committed") return undefined;
   live.publish({ key: threadKey(ref), graph: of.def, base: write.guard.from }, events, write.seq);
   worker.workWaits();

@@ -24,6 +24,7 @@ export class Runtime {
   readonly #worker: RunWorker;
   readonly #timers: Timers;
   readonly #log: Logger;
+  readonly #leaseMs: number;
   readonly #feeds = new WeakMap<EventPublisher, (event: RunEvent) => void>();
   #started: Promise<void> | null = null;
   #pinging: Promise<void> | null = null;
@@ -33,6 +34,7 @@ export class Runtime {
     const { checkpointer, log } = of;
     const options = runtimeOptions(of.options);
     this.checkpointer = checkpointer;
+    this.#leaseMs = options.leaseMs;
     this.#log = log;
     this.#live = new Live();
     const shared = { checkpointer, graphs: this.graphs, live: this.#live, log, options };
@@ -112,6 +114,11 @@ export class Runtime {
     } finally {
       timeout.abort();
     }
+  }
+
+  /** Graphs that this process has not loaded and whose runs wait for one that has, longer than a lease. */
+  unclaimed(): Promise<readonly string[]> {
+    return this.checkpointer.upkeep.unclaimed(this.graphs.names(), this.#leaseMs);
   }
 
   /** This process takes no more work. */

@@ -11,6 +11,7 @@ import { lateRecordsContract } from "./late-records.js";
 import { listsContract } from "./lists.js";
 import { logContract } from "./log.js";
 import { oddValuesContract } from "./odd-values.js";
+import { queueContract } from "./queue.js";
 import { removalContract } from "./removal.js";
 import { requestKeysContract } from "./request-keys.js";
 import { runsContract } from "./runs.js";
@@ -53,6 +54,7 @@ export function checkpointerContract(name: string, make: Make): void {
     tenantsContract(subject);
     runsContract(subject);
     stopsContract(subject);
+    queueContract(subject);
     requestKeysContract(subject);
     interruptsContract(subject);
     stateContract(subject);

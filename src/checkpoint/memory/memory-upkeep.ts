@@ -70,6 +70,17 @@ export class MemoryUpkeep implements Upkeep {
     return this.#isMine(timer) ? this.#put(timer, Date.now() + ms) : null;
   }
 
+  async unclaimed(graphs: readonly string[], ms: number): Promise<readonly string[]> {
+    const since = Date.now() - ms;
+    const waiting = [...this.#deps.threads.values()].filter(({ head, worker }) => {
+      if (head.status === "queued") return Date.parse(head.updatedAt) < since;
+      const beatAt = worker === null ? undefined : this.#deps.workers.get(worker)?.at;
+      return head.status === "running" && (beatAt ?? Date.parse(head.updatedAt)) < since;
+    });
+    const names = new Set(waiting.flatMap(({ head }) => head.graph ?? []));
+    return [...names].filter((name) => !graphs.includes(name)).sort();
+  }
+
   async sweepKeys(limit: number): Promise<number> {
     return this.#deps.keys.sweep(limit);
   }

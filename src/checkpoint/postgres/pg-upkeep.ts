@@ -76,6 +76,20 @@ export class PgUpkeep implements Upkeep {
     return row === undefined ? null : { ...timer, heldUntil: row.held_until.toISOString() };
   }
 
+  async unclaimed(graphs: readonly string[], ms: number): Promise<readonly string[]> {
+    const rows = await this.#db.query<{ graph: string }>(
+      `SELECT c.graph FROM holdpoint.thread c
+          WHERE c.status = 'queued' AND c.graph <> ALL ($1) AND c.ready_at < clock_timestamp() - $2 * interval '1 ms'
+        UNION
+        SELECT c.graph FROM holdpoint.thread c LEFT JOIN holdpoint.worker k ON k.id = c.worker
+          WHERE c.status = 'running' AND c.graph <> ALL ($1)
+            AND coalesce(k.beat_at, c.updated_at) < clock_timestamp() - $2 * interval '1 ms'
+        ORDER BY 1`,
+      [graphs, ms],
+    );
+    return rows.map(({ graph }) => graph);
+  }
+
   async sweepKeys(limit: number): Promise<number> {
     const rows = await this.#db.query(
       `DELETE FROM holdpoint.request_key k USING (

@@ -2,7 +2,14 @@ import { z } from "zod";
 import { json, problems, type App, type RouteContext } from "../route-context.js";
 
 const status = z.object({ status: z.string() });
-const ready = z.object({ status: z.string(), database: z.string(), graphs: z.array(z.string()) });
+const ready = z.object({
+  status: z.string(),
+  database: z.string(),
+  graphs: z.array(z.string()),
+  waiting_graphs: z
+    .array(z.string())
+    .describe("Graphs that this process has not loaded and whose runs wait for a process that has"),
+});
 /** Whether the server lives, whether it can work, and what it offers. */
 export function serviceRoutes(app: App, context: RouteContext, openapi: () => string): void {
   linksRoute(app, context);
@@ -78,7 +85,12 @@ function readinessRoute(app: App, { runtime }: RouteContext): void {
     },
     async () => {
       await runtime.ready();
-      return { status: "ready", database: runtime.checkpointer.describe, graphs: runtime.graphs.names() };
+      return {
+        status: "ready",
+        database: runtime.checkpointer.describe,
+        graphs: runtime.graphs.names(),
+        waiting_graphs: [...(await runtime.unclaimed())],
+      };
     },
   );
 }
