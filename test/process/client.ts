@@ -22,8 +22,13 @@ export async function get(server: Server, path: string): Promise<Reply> {
   return reply(await fetch(server.url + path));
 }
 
-export async function post(server: Server, path: string, body: unknown = {}): Promise<Reply> {
-  return reply(await fetch(server.url + path, { method: "POST", body: JSON.stringify(body) }));
+export async function post(
+  server: Server,
+  path: string,
+  body: unknown = {},
+  headers: Readonly<Record<string, string>> = {},
+): Promise<Reply> {
+  return reply(await fetch(server.url + path, { method: "POST", headers, body: JSON.stringify(body) }));
 }
 
 async function reply(response: Response): Promise<Reply> {
