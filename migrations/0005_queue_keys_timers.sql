@@ -331,6 +331,15 @@ BEGIN
     'run', t.run_id, 'epoch', t.epoch, 'dropped', v_dropped);
 END $$;
 
+-- A stop that an old server takes is a stop of the queue too.
+CREATE OR REPLACE FUNCTION holdpoint.request_stop_v1(v_tenant text, v_thread text, v_mode text, v_stop text)
+  RETURNS TABLE (was text, run text, run_epoch bigint) LANGUAGE plpgsql AS $$
+DECLARE
+  a jsonb := holdpoint.request_stop_v2(v_tenant, v_thread, v_mode, v_stop, clock_timestamp(), NULL);
+BEGIN
+  RETURN QUERY SELECT CASE WHEN a->>'was' IN ('running', 'missing') THEN a->>'was' ELSE 'not-running' END, a->>'run', (a->>'epoch')::bigint;
+END $$;
+
 -- As claim_v1, then runs from the queue, those first whose threads have waited longest. A process that beats late has its lease
 -- all the same where the database itself was away: nobody counts as dead within a lease of the database's start. `v_others`
 -- false: only of those that said goodbye.

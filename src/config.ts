@@ -53,7 +53,7 @@ const schema = z.object({
     .describe("after this long without a heartbeat a process's runs are taken over"),
   HOLDPOINT_HEARTBEAT_MS: whole(10, 3_600_000)
     .optional()
-    .describe("between two heartbeats; default a third of the lease"),
+    .describe("between two heartbeats; default a third of the lease, at most 1500"),
   HOLDPOINT_GRACE_MS: whole(0, 3_600_000)
     .default(1000)
     .describe("how long a stopped node that looked at its signal has to come back, unless it says otherwise"),

@@ -113,8 +113,9 @@ export class RunWorker {
     return this.#leaving.signal;
   }
 
-  /** The first heartbeat, and everything that can be taken over now; then on a timer that keeps no process alive. */
-  async start(): Promise<void> {
+  /** The first heartbeat, and all that can be taken over now. `wasLate`: the storage was away, so others may yet renew. */
+  async start({ wasLate = false } = {}): Promise<void> {
+    if (wasLate) this.#steadySince = Date.now();
     await this.#beat();
     this.#heartbeat.start();
   }

@@ -4,7 +4,7 @@ import type { Write } from "../checkpoint/checkpointer.js";
 export interface RuntimeOptions {
   /** After this long without a heartbeat a process's runs are taken over. Default 10 000. */
   readonly leaseMs: number;
-  /** Between two heartbeats. Default a third of the lease. */
+  /** Between two heartbeats. Default a third of the lease, at most 1500. */
   readonly heartbeatMs: number;
   /** Grace of a node that looked at its signal and has no `graceMs`. Default 1000. */
   readonly graceMs: number;
@@ -30,11 +30,14 @@ export interface RunHooks {
   readonly beforeCommit?: (write: Write) => Promise<void> | void;
 }
 
+/** A dead process is found at a heartbeat of another: a takeover is to take little more than the lease. */
+const MOST_HEARTBEAT_MS = 1500;
+
 export function runtimeOptions(given: Partial<RuntimeOptions> = {}): RuntimeOptions {
   const leaseMs = given.leaseMs ?? 10_000;
   return {
     leaseMs,
-    heartbeatMs: given.heartbeatMs ?? Math.max(50, Math.floor(leaseMs / 3)),
+    heartbeatMs: given.heartbeatMs ?? Math.max(50, Math.min(MOST_HEARTBEAT_MS, Math.floor(leaseMs / 3))),
     graceMs: given.graceMs ?? 1000,
     pollMs: given.pollMs ?? 250,
     slowPollMs: given.slowPollMs ?? 5000,

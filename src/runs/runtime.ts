@@ -73,8 +73,9 @@ export class Runtime {
   async #start(): Promise<void> {
     this.#deafen = this.checkpointer.onWake((wake) => this.#heed(wake));
     try {
+      const since = Date.now();
       await this.checkpointer.open();
-      await this.#worker.start();
+      await this.#worker.start({ wasLate: Date.now() - since >= this.#leaseMs / 2 });
       this.#timers.start();
     } catch (error) {
       this.#deafen();
