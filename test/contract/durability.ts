@@ -12,7 +12,7 @@ export interface Durable extends Made {
 
 /** What is written is there after the storage was closed and opened; its own storage, since it closes it. */
 export function durabilityContract(make: () => Promise<Durable>): void {
-  test("what was written is there when the storage is opened again (1)", async () => {
+  test("what was written is there when the storage is opened again (invariant 1)", async () => {
     const made = await make();
     try {
       const owner = newWorker(1);

@@ -60,7 +60,7 @@ export function interruptsContract(subject: Subject): void {
       expect(await cp.log(run.ref, run.seq, 10)).toMatchObject([{ seq: write.seq, events: write.events }]);
     });
 
-    test("is seen whole by those who load while it is committed: the end, and what it asks (4)", async () => {
+    test("is seen whole by those who load while it is committed: the end, and what it asks (invariant 4)", async () => {
       const cp = subject();
       for (let round = 0; round < 10; round++) {
         const run = await begin(cp);
@@ -173,7 +173,7 @@ export function interruptsContract(subject: Subject): void {
       expect(await interruptNow(cp, ref, interrupt)).toMatchObject({ status: "resolved", decision: answer });
     });
 
-    test("given 20 times at once takes effect once, and starts one run (2, 5)", async () => {
+    test("given 20 times at once takes effect once, and starts one run (invariants 2, 5)", async () => {
       const cp = subject();
       const { ref, interrupt } = await paused(cp);
       const head = await headOf(cp, ref);

@@ -30,7 +30,7 @@ export function logContract(subject: Subject): void {
     return { run, seqs: [...seqs, last.seq] };
   }
 
-  describe("the log (7)", () => {
+  describe("the log (invariant 7)", () => {
     test("gives each commit as it was written, with its messages", async () => {
       const cp = subject();
       const run = await begin(cp);

@@ -75,7 +75,7 @@ function same(where: string, got: unknown, want: unknown): void {
 }
 
 export function oddValuesContract(subject: Subject): void {
-  describe("odd values (11)", () => {
+  describe("odd values (invariant 11)", () => {
     test.each(Object.keys(VALUES))("%s comes back from wherever a value is kept", async (name) => {
       const cp = subject();
       const odd = VALUES[name] ?? null;

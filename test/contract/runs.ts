@@ -115,7 +115,7 @@ export function runsContract(subject: Subject): void {
       expect(await everything(cp, run.ref)).toEqual(before);
     });
 
-    test("20 times at once on a thread that waits, one is committed (2)", async () => {
+    test("20 times at once on a thread that waits, one is committed (invariant 2)", async () => {
       const cp = subject();
       const run = await begin(cp);
       await end(cp, run);
@@ -141,7 +141,7 @@ export function runsContract(subject: Subject): void {
   });
 
   describe("a write of a run", () => {
-    test("with another epoch is fenced and changes nothing (3)", async () => {
+    test("with another epoch is fenced and changes nothing (invariant 3)", async () => {
       const cp = subject();
       const old = await step(cp, await begin(cp));
       await end(cp, old);
@@ -195,7 +195,7 @@ export function runsContract(subject: Subject): void {
       expect(await everything(cp, run.ref)).toEqual(before);
     }
 
-    test("shows log, messages, state, position, run and head together (4)", async () => {
+    test("shows log, messages, state, position, run and head together (invariant 4)", async () => {
       const cp = subject();
       const run = await begin(cp);
       const message = placed(0, { role: "assistant", content: "done" });
@@ -349,7 +349,7 @@ export function runsContract(subject: Subject): void {
       expect((await headOf(cp, run.ref)).step).toBe(i === guilty ? 0 : 1);
   });
 
-  describe("reserving numbers for live events (7)", () => {
+  describe("reserving numbers for live events (invariant 7)", () => {
     test("raises the limit and touches nothing else", async () => {
       const cp = subject();
       const run = await begin(cp, { worker: WORKER });

@@ -19,7 +19,7 @@ import { commitStep, createThread, endRun, freshRef, pauseRun, seeing } from "./
 import { newId } from "../../src/runs/ids.js";
 
 export function stopsContract(subject: Subject): void {
-  describe("a stop (6)", () => {
+  describe("a stop (invariant 6)", () => {
     test("of a running run is stored with it and names it", async () => {
       const cp = subject();
       const run = await begin(cp);

@@ -75,7 +75,7 @@ export function takeoverContract(subject: Subject): void {
     });
   });
 
-  describe("a takeover (8)", () => {
+  describe("a takeover (invariant 8)", () => {
     test("gives the run of a dead worker, as crashed, under a new epoch", async () => {
       const cp = subject();
       const graph = freshGraph();
@@ -220,7 +220,7 @@ export function takeoverContract(subject: Subject): void {
     });
   });
 
-  describe("a worker that retires (8)", () => {
+  describe("a worker that retires (invariant 8)", () => {
     test("leaves what it owns to be taken at once, as crashed, however long its lease", async () => {
       const cp = subject();
       const graph = freshGraph();

@@ -58,7 +58,7 @@ const sameIds = () => ({
 });
 
 export function tenantsContract(subject: Subject): void {
-  describe("tenants (10)", () => {
+  describe("tenants (invariant 10)", () => {
     test("may use the same ids for everything, and each sees its own", async () => {
       const cp = subject();
       const ids = sameIds();

@@ -9,7 +9,7 @@ import { refund, single } from "./graphs.js";
 const input = (id: string) => ({ messages: [{ role: "user", content: "x", id }] });
 const THREADS = ["paused", "typed", "done", "idle", "busy"];
 
-onEveryStorage("a bad request", (server) => {
+onEveryStorage("a bad request (invariant 11)", (server) => {
   let paid = 0;
   const [began, held] = [latch(), latch()];
   const known = new Map<string, string>();

@@ -127,7 +127,7 @@ onEveryStorageWith({ http: { sseRetryMs: 1 } }, "an EventSource", (server) => {
     await line.close();
   });
 
-  it("that is cut while the run goes on hears exactly what a reader that was never cut hears", async () => {
+  it("that is cut while the run goes on hears exactly what a reader that was never cut hears (invariant 7)", async () => {
     const [began, more, spoke, end] = [latch(), latch(), latch(), latch()];
     const graph = server.add(
       single(async function* (_state, ctx) {

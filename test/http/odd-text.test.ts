@@ -13,7 +13,7 @@ const ODD: [string, string][] = [
   ["everything else", "ä\u007f\u0080\u2028\ufeff\uffff😀\r\n\t\"\\'"],
 ];
 
-onEveryStorage("odd text", (server) => {
+onEveryStorage("odd text (invariant 11)", (server) => {
   it.each(ODD)("%s comes back exactly, wherever it was", async (_what, odd) => {
     const nested = { [odd]: [odd, { deep: odd }], plain: 1 };
     const seen: unknown[] = [];

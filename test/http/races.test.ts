@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import { expectJson, expectProblem, onEveryStorage, unique, type Reply } from "../support/http-server.js";
 import { refund } from "./graphs.js";
 
-onEveryStorage("fifty people who answer at once", (server) => {
+onEveryStorage("fifty people who answer at once (invariant 5)", (server) => {
   async function held() {
     const paid: number[] = [];
     const graph = server.add(refund((amount) => paid.push(amount)));

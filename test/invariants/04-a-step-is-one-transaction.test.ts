@@ -19,7 +19,11 @@ async function caughtInTheMiddle(scene: Scene, server: Server): Promise<{ releas
   await client.query("BEGIN; LOCK TABLE holdpoint.interrupt IN SHARE MODE");
   send(server, "/threads/t1/run", { input: {} });
   await until("a write waits in the middle", async () => (await query(scene, WAITS)).length === 1);
-  return { release: async () => void (await client.query("COMMIT")) };
+  return {
+    release: async () => {
+      await client.query("COMMIT");
+    },
+  };
 }
 
 async function expectNothingOfIt(scene: Scene, server: Server): Promise<void> {

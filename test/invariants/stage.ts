@@ -60,7 +60,9 @@ export async function writesOf(scene: Scene): Promise<Writes> {
       RETURN answer;
     END $$`);
   return {
-    hold: async () => void (await client.query("SELECT pg_advisory_lock(11)")),
+    hold: async () => {
+      await client.query("SELECT pg_advisory_lock(11)");
+    },
     waiting: async (count) => {
       await until(`${count} writes wait in the database`, async () => {
         const found = await client.query(
@@ -70,7 +72,9 @@ export async function writesOf(scene: Scene): Promise<Writes> {
         return found.rows.length >= count;
       });
     },
-    release: async () => void (await client.query("SELECT pg_advisory_unlock(11)")),
+    release: async () => {
+      await client.query("SELECT pg_advisory_unlock(11)");
+    },
     answered: async (epoch) => {
       const found = await client.query<{ outcome: string }>(
         "SELECT outcome FROM public.answered WHERE epoch = $1",

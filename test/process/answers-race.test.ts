@@ -4,7 +4,7 @@ import { expectCounts, FIVE_DEEP } from "./branches.js";
 import { eventsOf, get, post, stateOf, threadWhen } from "./client.js";
 import { newScene } from "./scene.js";
 
-test("of two answers to the last two open interrupts, by two servers at once, exactly one starts the run", async () => {
+test("of two answers to the last two open interrupts, by two servers at once, exactly one starts the run (invariant 5)", async () => {
   const scene = await newScene("postgres", FIVE_DEEP);
   const [one, two] = [await scene.start(), await scene.start()];
   const threads = Array.from({ length: 8 }, (_, i) => `t${i}`);

@@ -36,7 +36,7 @@ describe.each(DATABASES)("on the %s database", (database) => {
     expect(after.at(-1)?.type).toBe("end");
   });
 
-  test("a decision that was answered with success outlives a kill -9 that follows at once", async () => {
+  test("a decision that was answered with success outlives a kill -9 that follows at once (invariant 1)", async () => {
     const scene = await newScene(database, line({ hold: true }));
     const first = await scene.start();
     await post(first, "/threads/t1/run", { input: {} });

@@ -11,7 +11,7 @@ const AT_ONCE = { HOLDPOINT_STOP_WAIT_MS: "1", HOLDPOINT_GRACE_MS: "3600000" };
 
 describe.each(DATABASES)("on the %s database", (database) => {
   test.each(["now", "after_step"])(
-    "a stop (%s) that was accepted before a kill -9 ends the run in the next process, and the node does not run again",
+    "a stop (%s) that was accepted before a kill -9 ends the run in the next process, and the node does not run again (invariant 6)",
     async (mode) => {
       const scene = await newScene(database, line({ slow: LOOKS }));
       const first = await scene.start(AT_ONCE);

@@ -273,7 +273,7 @@ test("a full pool lets requests go and keeps the lease: the heartbeat has a conn
   await expectOnce(two, url);
 });
 
-test("when it was away for longer than a lease, nobody's runs are taken before they had time to renew", async () => {
+test("when it was away for longer than a lease, nobody's runs are taken before they had time to renew (invariant 8)", async () => {
   const scene = await newScene("postgres", line(), postgres().url);
   const url = scene.env.DATABASE_URL ?? "";
   const lease = { HOLDPOINT_LEASE_MS: "1000", HOLDPOINT_HEARTBEAT_MS: "900" };

@@ -9,7 +9,7 @@ import { line, newScene } from "./scene.js";
 const LEASE = 3000;
 const SETTINGS = { HOLDPOINT_LEASE_MS: String(LEASE), HOLDPOINT_HEARTBEAT_MS: "500" };
 
-test("when one of two servers is killed the other takes its run over within the lease, with no client calling", async () => {
+test("when one of two servers is killed the other takes its run over within the lease, with no client calling (invariant 8)", async () => {
   const scene = await newScene("postgres", line());
   const [one, two] = [await scene.start(SETTINGS), await scene.start(SETTINGS)];
   send(one, "/threads/t1/run", { input: {} });
@@ -111,7 +111,7 @@ test("a server that never beats again loses its run, and the commit of its node 
   expect(one.ended()).toBeNull();
 });
 
-test("a once result of a server that lost its run is not stored over the other's", async () => {
+test("a once result of a server that lost its run is not stored over the other's (invariant 3)", async () => {
   const slow = `const by = await ctx.once("by", async () => { mark("once begun"); await gate("once"); return process.pid; });
     mark("once gave " + by);`;
   const scene = await newScene("postgres", line({ slow }));

@@ -42,7 +42,7 @@ test("a stop that is sent to one server stops the run on the other, and is answe
   expect(scene.count("LAST")).toBe(0);
 });
 
-test("a run that a server gives up when it shuts down goes on at once in the other", async () => {
+test("a run that a server gives up when it shuts down goes on at once in the other (invariants 7, 8)", async () => {
   const scene = await newScene("postgres", line());
   const [one, two] = [await scene.start(SILENT), await scene.start(SILENT)];
   send(one, "/threads/t1/run", { input: {} });

@@ -22,7 +22,7 @@ describe("the database refuses what must never be", () => {
     await checkpointer.close();
   });
 
-  test("a second running run of a thread (2)", async () => {
+  test("a second running run of a thread (invariant 2)", async () => {
     const hold = latch();
     const graph = new StateGraph()
       .addNode("WAIT", () => hold.opened)
@@ -43,7 +43,7 @@ describe("the database refuses what must never be", () => {
     ).resolves.toMatchObject({ rowCount: 1 });
   });
 
-  test("a question that is open twice (5)", async () => {
+  test("a question that is open twice (invariant 5)", async () => {
     const graph = new StateGraph()
       .addNode("ACT", () => "done")
       .addEdge(START, "ACT")

@@ -20,7 +20,7 @@ const growing = (checkpointer: PgCheckpointer, turns: number) =>
     .addConditionalEdges("GROW", (state) => state.turns % turns !== 0, { true: "GROW", false: END })
     .compile({ name: "growing", checkpointer });
 
-describe("the bytes of a step grow with what it changed, not with how long the thread is (9)", () => {
+describe("the bytes of a step grow with what it changed, not with how long the thread is (invariant 9)", () => {
   let url: string;
   let checkpointer: PgCheckpointer;
   let client: pg.Client;

@@ -84,7 +84,7 @@ describe.each(["PostgreSQL", "embedded"])("on %s", (kind) => {
     expect(steps.map(({ thread }) => thread)).toEqual(ids);
   });
 
-  test("a member that the database refuses fails alone", async () => {
+  test("a member that the database refuses fails alone (invariant 4)", async () => {
     const { cp, query } = storage;
     const taken = await paused(cp);
     const runs = await simultaneously(9, () => begin(cp));

@@ -145,7 +145,7 @@ describe("a thread of 10 000 messages", { timeout: 300_000 }, () => {
     return read;
   }
 
-  test("a step at message 10 and one at message 10 000 write as many bytes and rows, by less than 20 % (9)", () => {
+  test("a step at message 10 and one at message 10 000 write as many bytes and rows, by less than 20 % (invariant 9)", () => {
     console.log(`a step at message 10: ${early.wal} B of WAL, ${early.rows} rows`);
     console.log(`a step at message ${MESSAGES}: ${late.wal} B of WAL, ${late.rows} rows`);
     expect(early.wal).toBeGreaterThan(500);
