@@ -43,8 +43,8 @@ export interface WorkerDeps {
   readonly options: RuntimeOptions;
 }
 
-/** Milliseconds for each of the last words to a database that may not answer. */
-const LAST_WORD_MS = 2000;
+/** Milliseconds for what a start and an end wait for, where the database may not answer. */
+const PATIENCE_MS = 2000;
 
 /** How many runs are remembered of which it is not known whether they are this worker's. */
 const MOST_UNSURE = 10_000;
@@ -116,7 +116,8 @@ export class RunWorker {
   /** The first heartbeat, and all that can be taken over now. `wasLate`: the storage was away, so others may yet renew. */
   async start({ wasLate = false } = {}): Promise<void> {
     if (wasLate) this.#steadySince = Date.now();
-    await this.#beat();
+    await this.#settle();
+    await within(PATIENCE_MS, this.#claims.look());
     this.#heartbeat.start();
   }
 
@@ -136,10 +137,10 @@ export class RunWorker {
     this.#places.open();
     await within(ms, this.#allEnded());
     for (const control of this.registry.all()) control.lose();
-    await within(LAST_WORD_MS, this.#heartbeat.stop());
+    await within(PATIENCE_MS, this.#heartbeat.stop());
     if (this.#unbegun.size > 0)
       await within(
-        LAST_WORD_MS,
+        PATIENCE_MS,
         this.#settle().catch(() => undefined),
       );
   }
@@ -159,7 +160,7 @@ export class RunWorker {
   async retire(): Promise<void> {
     const { checkpointer, log } = this.#deps;
     await within(
-      LAST_WORD_MS,
+      PATIENCE_MS,
       checkpointer
         .retire(this.info.id)
         .catch((error: unknown) =>
@@ -264,9 +265,10 @@ export class RunWorker {
     };
   }
 
+  /** Waits for no run that is taken over: one whose writes are slow must not cost the others their lease. */
   async #beat(): Promise<void> {
     await this.#settle();
-    if (!this.#draining) await this.#claims.look();
+    if (!this.#draining) this.#claims.soon();
   }
 
   /** Renews the lease, and sets what the database says right with what executes here. */

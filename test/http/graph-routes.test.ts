@@ -53,6 +53,8 @@ it("shows nodes with their options, edges with their conditions, and hold points
       decisions: ["approve"],
       response_schema: expect.objectContaining({ type: "boolean" }),
       on_deny: null,
+      expires_in_ms: null,
+      on_expiry: null,
     },
   ]);
 });
