@@ -13,8 +13,8 @@ import type { Live } from "./live.js";
 
 export interface TailOptions {
   readonly key: string;
-  /** Committed events above `after`, in order; empty = there is nothing newer. */
-  readonly read: (after: number) => Promise<readonly RunEvent[]>;
+  /** Committed events above `after`, in order; empty = there is nothing newer; null = nobody can say, and the reader ends. */
+  readonly read: (after: number) => Promise<readonly RunEvent[] | null>;
   readonly live: Live;
   /** Only events above this. */
   readonly after: number;
@@ -45,11 +45,8 @@ export async function* tail(options: TailOptions): AsyncGenerator<RunEvent, void
     while (!signal.aborted) {
       if (readLog) {
         readLog = false;
-        for (
-          let page = await read(cursor);
-          page.length > 0 && !isAborted(signal);
-          page = await read(cursor)
-        ) {
+        let page = await read(cursor);
+        for (; page !== null && page.length > 0 && !isAborted(signal); page = await read(cursor)) {
           // What happened live below a logged event comes before it: a commit during this reading folds no deltas away.
           const early = subscription.take(cursor);
           edge = early.lost ? live.pending(key) : [...edge, ...early.events];
@@ -57,6 +54,8 @@ export async function* tail(options: TailOptions): AsyncGenerator<RunEvent, void
           for (const event of merge(edge, page)) if (fresh(event) && !isAborted(signal)) yield event;
           edge = edge.filter((event) => event.seq > cursor);
         }
+        // What happens now may stand on what could not be read: nothing more is given.
+        if (page === null) return;
       }
       wake = deferred();
       const { events, lost, behind, ended: over } = subscription.take(cursor);
@@ -72,7 +71,7 @@ export async function* tail(options: TailOptions): AsyncGenerator<RunEvent, void
       if (events.length > 0) continue;
       if (options.idle !== undefined && (await options.idle())) {
         // Once more: what was committed while `idle` asked is still given.
-        for (const event of await read(cursor)) if (fresh(event)) yield event;
+        for (const event of (await read(cursor)) ?? []) if (fresh(event)) yield event;
         return;
       }
       const timer = setTimeout(() => {

@@ -88,7 +88,7 @@ export class RunReader {
         key,
         live,
         after,
-        read: (cursor) => waiting(() => readEvents(checkpointer, ref, cursor), []),
+        read: (cursor) => waiting<RunEvent[] | null>(() => readEvents(checkpointer, ref, cursor), null),
         // What happens here arrives by itself; the look at the log is for what other processes do.
         pollMs: () =>
           worker.registry.all().some((control) => control.key === key) ? options.leaseMs : this.#lookMs(),

@@ -64,3 +64,22 @@ test("a hint sends the readers of its thread to the log, and a loss of hints all
   expect(await second).toEqual([2]);
   leave();
 });
+
+test("what happens now is not given to a reader for whom the log can no longer be read", async () => {
+  const live = new Live();
+  let readable = true;
+  const reader = tail({
+    key: KEY,
+    live,
+    after: 0,
+    read: () => Promise.resolve(readable ? [] : null),
+    pollMs: () => HOUR,
+    signal: new AbortController().signal,
+  });
+  const first = reader.next();
+  await settled();
+  // 1 to 3 are in the log by now, and nobody can say so.
+  readable = false;
+  live.publish({ key: KEY, graph: null, base: 3 }, [event(4)], null);
+  expect(await within("the reader ends", first, 5000)).toEqual({ value: undefined, done: true });
+});
