@@ -60,12 +60,15 @@ export class Client {
       return null;
     }
     let reply: Reply;
+    // Of our own: fetch holds the signal of AbortSignal.timeout weakly, and one that is collected never fires.
+    const leaving = new AbortController();
+    const patience = setTimeout(() => leaving.abort(), PATIENCE_MS);
     try {
       const response = await fetch(url + path, {
         method,
         headers,
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-        signal: AbortSignal.timeout(PATIENCE_MS),
+        signal: leaving.signal,
       });
       const text = await response.text();
       reply = {
@@ -78,6 +81,8 @@ export class Client {
       this.tally.count("unknown");
       await sleep(this.#random.whole(5, 50));
       return null;
+    } finally {
+      clearTimeout(patience);
     }
     const { status } = reply;
     if (status === 503) {

@@ -146,16 +146,20 @@ export class Load {
     if (url === null) return;
     const reader = this.#newReader(thread, random, 0);
     let response: Response;
+    const leaving = new AbortController();
+    const patience = setTimeout(() => leaving.abort(), 4000);
     try {
       response = await fetch(`${url}/threads/${thread}/stream`, {
         method: "POST",
         headers,
         body: JSON.stringify(body),
-        signal: AbortSignal.timeout(4000),
+        signal: leaving.signal,
       });
     } catch {
       this.#tally.count("unknown");
       return;
+    } finally {
+      clearTimeout(patience);
     }
     if (response.status !== 200) {
       if (![409, 503].includes(response.status))
@@ -221,7 +225,8 @@ export class Load {
     );
     if (random.chance(0.05)) answers.push(this.#stop(thread, random));
     for (const answer of answers) this.#goAside(answer);
-    await Promise.race(answers);
+    // Whoever reads a thread while it is answered may find nothing open any more: a race of nobody never ends.
+    if (answers.length > 0) await Promise.race(answers);
   }
 
   async #decide(thread: string, { id, decisions }: OpenInterrupt, random: Random): Promise<void> {
