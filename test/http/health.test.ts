@@ -15,7 +15,12 @@ describe("a server that works", () => {
   it("says that it is ready, on what storage and for which graphs", async () => {
     const answer = await server.get("/readyz");
     expect(answer.status).toBe(200);
-    expect(answer.body).toEqual({ status: "ready", database: "memory", graphs: ["refunds"] });
+    expect(answer.body).toEqual({
+      status: "ready",
+      database: "memory",
+      graphs: ["refunds"],
+      waiting_graphs: [],
+    });
   });
 
   it("says at its root where to go, and every link leads somewhere", async () => {
