@@ -87,10 +87,17 @@ export class HoldpointError extends Error {
   }
 }
 
+/** A storage that waiting does not bring back. */
+export class StorageUnusable extends HoldpointError {
+  constructor(message: string) {
+    super("database_unavailable", message);
+  }
+}
+
 /** The storage was closed by its owner: nothing brings it back. */
-export class StorageClosed extends HoldpointError {
+export class StorageClosed extends StorageUnusable {
   constructor(what: string) {
-    super("database_unavailable", `${what} is closed`);
+    super(`${what} is closed`);
   }
 }
 
@@ -99,7 +106,7 @@ export function isAway(error: unknown): boolean {
   return (
     error instanceof HoldpointError &&
     error.code === "database_unavailable" &&
-    !(error instanceof StorageClosed)
+    !(error instanceof StorageUnusable)
   );
 }
 

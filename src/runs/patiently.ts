@@ -4,11 +4,11 @@ import { HoldpointError, isAway } from "../errors.js";
 /** Milliseconds between two tries: at first, and at the most. */
 const FIRST_MS = 50;
 const MOST_MS = 2000;
-/** Milliseconds for what begins when nobody waits any more. */
+/** Milliseconds for a try that is under way, or begins, when nobody waits any more. */
 const LAST_MS = 500;
 
 export interface Patience {
-  /** Nobody waits any more: `database_unavailable` is thrown at once, also where a try is under way. */
+  /** Nobody waits any more: a try that is under way has a moment left, then `database_unavailable` is thrown. */
   readonly signal?: AbortSignal | undefined;
   /** How long to go on trying after the first failure, in milliseconds; then the last one is thrown. Default for ever. */
   readonly forMs?: number;
@@ -40,16 +40,20 @@ export async function patiently<T>(work: () => Promise<T>, of: Patience = {}): P
 /** A storage that does not answer does not fail either: nobody is kept waiting for that. */
 async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   let onAbort = (): void => undefined;
+  let late: NodeJS.Timeout | undefined;
   const aborted = new Promise<never>((_resolve, reject) => {
-    onAbort = () => reject(new HoldpointError("database_unavailable", "the database was not waited for"));
-    // What has begun comes to its end where that takes no waiting.
-    if (signal.aborted) setTimeout(onAbort, LAST_MS).unref();
+    const leave = (): void =>
+      reject(new HoldpointError("database_unavailable", "the database was not waited for"));
+    // What a database that is there is about to answer is not thrown away.
+    onAbort = () => void (late = setTimeout(leave, LAST_MS).unref());
+    if (signal.aborted) onAbort();
     else signal.addEventListener("abort", onAbort);
   });
   try {
     return await Promise.race([work, aborted]);
   } finally {
     signal.removeEventListener("abort", onAbort);
+    clearTimeout(late);
     work.catch(() => undefined);
     aborted.catch(() => undefined);
   }

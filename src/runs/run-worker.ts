@@ -34,6 +34,7 @@ import { beginQueued, endUnbegun } from "./queued-run.js";
 import { RunControl, StopRegistry } from "./run-control.js";
 import { threadKey } from "./thread-key.js";
 import { within } from "./within.js";
+import { patiently } from "./patiently.js";
 
 export interface WorkerDeps {
   readonly checkpointer: Checkpointer;
@@ -116,7 +117,7 @@ export class RunWorker {
   /** The first heartbeat, and all that can be taken over now. `wasLate`: the storage was away, so others may yet renew. */
   async start({ wasLate = false } = {}): Promise<void> {
     if (wasLate) this.#steadySince = Date.now();
-    await this.#settle();
+    await patiently(() => this.#settle(), { forMs: this.#deps.options.leaseMs });
     await within(PATIENCE_MS, this.#claims.look());
     this.#heartbeat.start();
   }

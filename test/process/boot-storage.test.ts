@@ -7,6 +7,7 @@ import { newPostgresDatabase } from "../support/databases.js";
 import { until, within } from "../support/poll.js";
 import { crash, listening, spawnHoldpoint, startServer, urlOf, type Env } from "../support/server.js";
 import { get, post } from "./client.js";
+import { connected, query } from "./own-postgres.js";
 import { newDataDir, newFolder, put } from "./scene.js";
 import { refusedStart } from "./refused-start.js";
 
@@ -199,6 +200,34 @@ test("a database that appears while the start waits for it is used", async () =>
   const server = await listening(spawned);
   expect((await post(server, "/threads/t1/run", { input: {} })).body.status).toBe("completed");
 });
+
+// One that restarts while servers do: in the middle of the migrations, and of the first heartbeat.
+test.each(["SELECT pg_advisory_xact_lock(7265301)", "LOCK TABLE holdpoint.worker"])(
+  "a database that was there and goes away in the middle of the start is waited for (at %s)",
+  async (block) => {
+    const url = await newPostgresDatabase();
+    const env = { PORT: "0", ...graphs(), DATABASE_URL: url };
+    const first = await listening(spawnHoldpoint(["serve"], { env }));
+    await crash(first);
+    const other = await connected(url);
+    await other.query("BEGIN");
+    await other.query(block);
+    const second = spawnHoldpoint(["serve"], { env });
+    for (let times = 0; times < 2; times++) {
+      await until("the start has lost its connection", async () => {
+        const ended = await query(
+          url,
+          `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+           WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+        );
+        return ended.length > 0;
+      });
+    }
+    await other.query("COMMIT");
+    const server = await listening(second);
+    expect((await post(server, "/threads/t1/run", { input: {} })).body.status).toBe("completed");
+  },
+);
 
 test("two servers that start at the same moment on one empty PostgreSQL database both run", async () => {
   const env = { PORT: "0", ...graphs(), DATABASE_URL: await newPostgresDatabase() };

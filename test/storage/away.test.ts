@@ -9,7 +9,7 @@ import { startProxy } from "../support/proxy.js";
 
 async function opened(url: string, of: Partial<PgOptions> = {}): Promise<PgDatabase> {
   const database = new PgDatabase({ url, waitMs: 0, ...of });
-  await database.open();
+  await database.open(() => Promise.resolve());
   onTestFinished(() => database.close());
   return database;
 }

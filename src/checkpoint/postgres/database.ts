@@ -9,8 +9,11 @@ export interface QueryOptions {
 export interface Database {
   /** For people: which database it is. */
   readonly describe: string;
-  /** Connects. Throws HoldpointError `database_unavailable` where it cannot. */
-  open(): Promise<void>;
+  /**
+   * Connects, then does `prepare`, which may be begun again where the database went away in its middle. Throws HoldpointError
+   * `database_unavailable` where it cannot, and what `prepare` throws; then nothing is left open.
+   */
+  open(prepare: () => Promise<void>): Promise<void>;
   /** Ends what is under way, a waiting `open` too. */
   close(): Promise<void>;
   /**

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
-import { HoldpointError } from "../../errors.js";
+import { StorageUnusable } from "../../errors.js";
 import type { Database } from "./database.js";
 
 const FOLDER = new URL("../../../migrations/", import.meta.url);
@@ -42,14 +42,12 @@ export async function migrate(database: Database): Promise<void> {
     for (const row of applied) {
       const file = known.find(({ number }) => number === row.number);
       if (file === undefined) {
-        throw new HoldpointError(
-          "database_unavailable",
+        throw new StorageUnusable(
           `The database is newer than this Holdpoint: it has the migration ${row.name}. Start a newer version, or use another database.`,
         );
       }
       if (file.checksum !== row.checksum) {
-        throw new HoldpointError(
-          "database_unavailable",
+        throw new StorageUnusable(
           `The migration ${row.name} was applied in another wording: this database belongs to another version of Holdpoint.`,
         );
       }

@@ -91,15 +91,11 @@ export class PgCheckpointer implements Checkpointer {
   }
 
   async #open(): Promise<void> {
-    await this.#db.open();
-    try {
+    await this.#db.open(async () => {
       await migrate(this.#db);
       // Invariant 8: on the embedded database the former process is known to be dead, not only silent.
       if (this.#db.isExclusive) await this.#db.query("UPDATE holdpoint.worker SET beat_at = '-infinity'");
-    } catch (error) {
-      await this.#db.close();
-      throw error;
-    }
+    });
     this.#channel.open();
   }
 

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Pool, PoolConfig } from "pg";
-import { HoldpointError, isAway, StorageClosed } from "../../errors.js";
+import { HoldpointError, isAway, StorageClosed, StorageUnusable } from "../../errors.js";
 import type { Database, QueryOptions } from "./database.js";
 import { fromDatabase, hasMetAnother, isUnstorable } from "./sqlstate.js";
 
@@ -48,7 +48,7 @@ export class PgDatabase implements Database {
     this.describe = `PostgreSQL at ${host}${pathname}`;
   }
 
-  async open(): Promise<void> {
+  async open(prepare: () => Promise<void>): Promise<void> {
     const { default: pg } = await import("pg");
     const types = new pg.TypeOverrides();
     types.setTypeParser(INT8, Number);
@@ -63,7 +63,7 @@ export class PgDatabase implements Database {
     this.#urgent = new pg.Pool({ ...config, max: 1 });
     // An idle connection that breaks is replaced; without a listener it would end the process.
     for (const pool of [this.#pool, this.#urgent]) pool.on("error", () => undefined);
-    await this.#waitUntilThere();
+    await this.#waitUntilThere(prepare);
     this.#wasThere = true;
   }
 
@@ -154,7 +154,7 @@ export class PgDatabase implements Database {
   }
 
   /** A database that is still starting is waited for; a wrong password is not. */
-  async #waitUntilThere(): Promise<void> {
+  async #waitUntilThere(prepare: () => Promise<void>): Promise<void> {
     const until = Date.now() + this.#options.waitMs;
     for (let pause = 100; ; pause = Math.min(pause * 2, 2000)) {
       try {
@@ -165,9 +165,13 @@ export class PgDatabase implements Database {
           /^PostgreSQL( [\d.]+)?/,
           `PostgreSQL ${row?.version.split(" ")[0] ?? ""}`,
         );
+        await prepare();
         return;
       } catch (error) {
-        if (error instanceof StorageClosed) throw error;
+        if (error instanceof StorageUnusable) {
+          await this.close();
+          throw error;
+        }
         const away = isAway(error);
         const late = Date.now() + pause > until;
         if (!away || late) {

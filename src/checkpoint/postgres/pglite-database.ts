@@ -51,7 +51,7 @@ export class PgliteDatabase implements Database {
         : `embedded, in ${options.dataDir} (for development and single machines)`;
   }
 
-  async open(): Promise<void> {
+  async open(prepare: () => Promise<void>): Promise<void> {
     const { dataDir, housekeepingMs = 30_000 } = this.#options;
     try {
       if (dataDir !== null) {
@@ -70,6 +70,12 @@ export class PgliteDatabase implements Database {
         {},
         { cause: error },
       );
+    }
+    try {
+      await prepare();
+    } catch (error) {
+      await this.close();
+      throw error;
     }
     this.#timer = setInterval(() => void this.#housekeeping().catch(() => undefined), housekeepingMs);
     this.#timer.unref();
