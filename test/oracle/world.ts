@@ -252,7 +252,7 @@ export class World {
 
   /** The attempt waits, has failed or is through; one that a stop cut off leaves its outcome open. */
   settles(visit: Visit, attempt: number, lost = false): void {
-    if (visit.attempts !== attempt) return;
+    if (visit.attempts !== attempt || !visit.running) return;
     visit.running = false;
     visit.lost ||= lost;
   }
@@ -278,18 +278,19 @@ export class World {
   }
 
   /** The attempt is through, unless it was given up in between or has a question open. */
-  returns(visit: Visit, ctx: NodeContext, process: Process): void {
+  returns(visit: Visit, attempt: number, ctx: NodeContext, process: Process): void {
+    // A later attempt is under way: this one was given up with its run.
+    if (visit.attempts !== attempt) return;
     const id = ctx.idempotencyKey;
     const { node } = visit;
     const open = node.asks.some((kind, k) => kind === "manual" && !this.answers.has(`${id} #${k}`));
     visit.running = false;
     visit.returned = !open && ctx.runId === this.#run;
     this.tick(process, ctx);
-    const { attempts } = visit;
     setImmediate(() => {
       // The result may have come too late for a stop that is on its way.
       const cut = this.#stopping.has(ctx.runId) && node.onStop !== "finish";
-      if (visit.returned && !cut && process.alive && visit.attempts === attempts) visit.finished = true;
+      if (visit.returned && !cut && process.alive && visit.attempts === attempt) visit.finished = true;
     });
   }
 
@@ -335,7 +336,11 @@ export class World {
     this.#run = guard.by === "seq" ? (runId ?? this.#run) : this.#run;
     if (end !== undefined) this.#run = null;
     if (end?.status === "stopped") {
-      for (const visit of this.visits.values()) visit.lost ||= visit.running;
+      // Lost with this run, once: it may go on for long, and later stops and crashes are no news of it.
+      for (const visit of this.visits.values()) {
+        visit.lost ||= visit.running;
+        visit.running = false;
+      }
     }
     if (position === undefined) return;
     const missing = new Set<string>();
@@ -488,7 +493,7 @@ function nodeFunction(node: NodeShape, process: Process) {
       world.settles(visit, attempt);
       throw new Error(`${visit.path} fails`);
     }
-    world.returns(visit, ctx, process);
+    world.returns(visit, attempt, ctx, process);
     await process.pause(0);
     const entry = entryOf(node, state, tokens);
     const update = { log: [entry], last: entry, ...(node.says ? { messages: [entry] } : {}) };

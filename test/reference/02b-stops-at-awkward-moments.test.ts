@@ -71,6 +71,49 @@ it("answers given before a stop stay given: only the other question is asked aga
   expect(result).toMatchObject({ status: "completed", state: { log: ["L", "R"] } });
 });
 
+it("an answer about a lost attempt stays given over a stop before its node began, though that attempt goes on", async () => {
+  const [began, asked, never] = [latch(), latch(), latch()];
+  const pay = vi.fn(async () => {
+    began.open();
+    if (pay.mock.calls.length === 1) await never.opened;
+    return { amount: pay.mock.calls.length };
+  });
+  // It is asked behind the hold point in front of its graph, and before any node of that run begins.
+  const when = vi.fn(async () => {
+    asked.open();
+    if (when.mock.calls.length === 1) await never.opened;
+    return false;
+  });
+  const inner = line({ TELL: () => ({ log: ["told"] }) }, { interruptBefore: [{ node: "TELL", when }] });
+  const app = new StateGraph({ state: stateSchema })
+    .addNode("PAY", pay, { onCrash: "hold" })
+    .addNode("SUB", inner)
+    .addEdge(START, "PAY")
+    .addEdge(START, "SUB")
+    .addEdge("PAY", END)
+    .addEdge("SUB", END)
+    .compile({ checkpointer: new InMemoryCheckpointer(), interruptBefore: ["SUB"] });
+  const first = app.invoke({}, thread);
+  await began.opened;
+  await app.stop(thread);
+  await first;
+  const { interrupts } = await app.resume({}, thread);
+  expect(interrupts.map(({ kind, node }) => `${kind} ${node}`)).toEqual(["crash PAY", "before SUB"]);
+  const answers = interrupts.map(({ id }) => ({ interruptId: id, decision: "approve" as const }));
+  const approved = app.resume({ answers }, thread);
+  await asked.opened;
+  await app.stop(thread);
+  expect(await approved).toMatchObject({ status: "stopped", interrupts: [] });
+  expect(pay).toHaveBeenCalledTimes(1);
+
+  const result = await app.resume({}, thread);
+  expect(result).toMatchObject({ status: "completed", state: { amount: 2, log: ["told"] } });
+  never.open();
+  await settled();
+  expect(pay).toHaveBeenCalledTimes(2);
+  expect((await app.getState(thread)).state).toMatchObject({ amount: 2 });
+});
+
 it("a node that pauses in its grace opens no interrupt; a resume asks what it asked", async () => {
   const began = latch();
   const node = vi.fn();
