@@ -1,11 +1,10 @@
-import type { Claim } from "../checkpoint/checkpointer.js";
 import type { Logger } from "../engine/index.js";
 
-export interface ClaimLoopDeps {
-  readonly claim: (limit: number) => Promise<readonly Claim[]>;
+export interface ClaimLoopDeps<Claimed> {
+  readonly claim: (limit: number) => Promise<readonly Claimed[]>;
   /** How many runs more may execute here now. */
   readonly room: () => number;
-  readonly take: (claim: Claim) => Promise<void>;
+  readonly take: (claimed: Claimed) => Promise<void>;
   readonly log: Logger;
 }
 
@@ -13,13 +12,13 @@ export interface ClaimLoopDeps {
  * Takes runs that wait as long as there is room: at each heartbeat, when a run is known to wait, and when one has ended while
  * others may wait. One look at a time.
  */
-export class ClaimLoop {
-  readonly #deps: ClaimLoopDeps;
+export class ClaimLoop<Claimed> {
+  readonly #deps: ClaimLoopDeps<Claimed>;
   #running: Promise<void> | null = null;
   /** Runs may wait that were not looked for, or not taken for want of room. */
   #more = false;
 
-  constructor(deps: ClaimLoopDeps) {
+  constructor(deps: ClaimLoopDeps<Claimed>) {
     this.#deps = deps;
   }
 

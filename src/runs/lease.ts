@@ -1,7 +1,7 @@
 /**
  * How long this process may rely on what the database said of its runs, by its own clock. A process may sleep past its lease
  * without noticing (SIGSTOP, a long pause, a database that is away): others have its runs then, and may have done what it was
- * about to do.
+ * about to do. What made this process late may have made the others late too: their silence proves nothing then.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { RunControl } from "./run-control.js";
@@ -22,6 +22,10 @@ export class Lease {
   readonly #beat: () => Promise<void>;
   /** When the last heartbeat was sent that came through: the database counts from then at the earliest. */
   #sentAt = 0;
+  /** When the last heartbeat came through. */
+  #beatAt = 0;
+  /** The first heartbeat since the last gap of a lease. */
+  #steadySince = -Infinity;
   #renewing: Promise<void> | null = null;
 
   /** `beat` renews the lease, and tells the controls which runs are lost and which are still this process's. */
@@ -30,7 +34,32 @@ export class Lease {
     this.#beat = beat;
   }
 
-  /** A heartbeat that was sent then has come through. */
+  /** A heartbeat has come through; the milliseconds since the one before where these are more than a lease, or null. */
+  beaten(): number | null {
+    const now = Date.now();
+    const gap = this.#beatAt === 0 ? 0 : now - this.#beatAt;
+    this.#beatAt = now;
+    if (gap <= this.#leaseMs) return null;
+    this.wasLate(now);
+    return gap;
+  }
+
+  /** This process was late: others had no time to renew until a lease from now. */
+  wasLate(at = Date.now()): void {
+    this.#steadySince = at;
+  }
+
+  /** Whoever is silent then has had time to renew since this process was itself late. */
+  isSteady(at: number): boolean {
+    return at - this.#steadySince >= this.#leaseMs;
+  }
+
+  /** What begins under it might be taken over at once. */
+  get isStale(): boolean {
+    return Date.now() - this.#beatAt >= this.#leaseMs / 2;
+  }
+
+  /** What the database said to a heartbeat that was sent then is known to all controls. */
   renewed(sentAt: number): void {
     this.#sentAt = Math.max(this.#sentAt, sentAt);
   }

@@ -82,6 +82,7 @@ export function requestMessages(
   return messages;
 }
 
-function sameMessage(a: Message, b: Message, withTime: boolean): boolean {
+/** Whether they are one message; its time counts where the sender gave it. */
+export function sameMessage(a: Message, b: Message, withTime: boolean): boolean {
   return jsonEqual(a, withTime ? b : { ...b, created_at: a.created_at });
 }

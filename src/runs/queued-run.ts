@@ -10,9 +10,9 @@ import {
   type Snapshot,
 } from "../engine/index.js";
 import { errorText } from "../lib/show.js";
-import { jsonEqual } from "../lib/json.js";
 import type { Live } from "../events/index.js";
 import { beginning, type Beginning } from "./beginning.js";
+import { sameMessage } from "./message-input.js";
 import { readRequest } from "./queued-request.js";
 import type { CheckedConfig } from "./request-input.js";
 import { messageEvent } from "./run-draft.js";
@@ -113,7 +113,7 @@ function newMessages(messages: readonly Message[], context: readonly Message[]):
   return messages.filter((message) => {
     const known = context.find(({ id }) => id === message.id);
     if (known === undefined) return true;
-    if (jsonEqual(known, { ...message, created_at: known.created_at })) return false;
+    if (sameMessage(known, message, false)) return false;
     throw new Error(`another message of the id "${message.id}" is in the thread`);
   });
 }

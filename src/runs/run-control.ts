@@ -88,7 +88,9 @@ export class StopRegistry {
     this.#controls.set(`${control.key}\n${control.runId}`, control);
   }
 
+  /** One that was lost and unwinds late does not close that of the run's next claim. */
   close(control: RunControl): void {
+    if (this.find(control.key, control.runId) !== control) return;
     this.#controls.delete(`${control.key}\n${control.runId}`);
   }
 

@@ -159,8 +159,7 @@ export class RunReader {
     const run = cursor === null && head.runId !== null ? await checkpointer.run(ref, head.runId) : null;
     // One that was taken from the queue a moment ago has no number yet.
     const after = cursor ?? (run === null || run.request !== null ? head.seq : run.firstSeq - 1);
-    const quiet = head.status !== "running" && head.status !== "queued";
-    const nothing = quiet && (await checkpointer.log(ref, after, 1)).length === 0;
+    const nothing = !isActive(head.status) && (await checkpointer.log(ref, after, 1)).length === 0;
     const gap = after < head.logFloor ? { from: after + 1, to: head.logFloor } : null;
     return { head, after, nothing, gap };
   }
@@ -226,7 +225,7 @@ export class RunReader {
       outcome: () => this.outcome(ref, runId, control),
       outcomeWithin: async (ms) => {
         const run = await this.ended(ref, runId, control, ms);
-        return run?.endedAt == null ? null : this.current(ref, runId);
+        return run?.endedAt == null ? null : resultOf(this.#deps.checkpointer, ref, run);
       },
       current: () => this.current(ref, runId),
       events: (signal) => this.events(ref, after, { until: runId, mayBeOld: control === undefined, signal }),

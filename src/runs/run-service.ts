@@ -56,11 +56,10 @@ export class RunService {
         const missing = def.state.missing(fresh.change.snapshot.values);
         if (missing.length > 0)
           throw invalid(missing.map((fault) => ({ ...fault, path: `input.${fault.path}` })));
-        if (head !== null) {
-          refuseRun(head, def, await this.reader.openInterrupts(head), onBusy);
-          if (isActive(head.status)) return this.#enqueue(request, def, { runId, input, config });
-        }
-        if (!this.#deps.worker.hasRoom) return this.#enqueue(request, def, { runId, input, config });
+        if (head !== null) refuseRun(head, def, await this.reader.openInterrupts(head), onBusy);
+        const isBusy = head !== null && isActive(head.status);
+        if (isBusy || !this.#deps.worker.hasRoom)
+          return this.#enqueue(request, def, { runId, input, config });
         return acceptRun(this.#deps, this.reader, ref, loaded, { ...fresh, key: request.key });
       },
       () => repeatedStart(this.#deps, this.reader, request),

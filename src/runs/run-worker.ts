@@ -50,6 +50,12 @@ const PATIENCE_MS = 2000;
 /** How many runs are remembered of which it is not known whether they are this worker's. */
 const MOST_UNSURE = 10_000;
 
+interface Claimed {
+  readonly claim: Claim;
+  /** Open before the next heartbeat looks at what this worker owns. */
+  readonly control: RunControl;
+}
+
 const nameOf = (key: string, runId: string): string => `${key}\n${runId}`;
 
 export class RunWorker {
@@ -59,7 +65,7 @@ export class RunWorker {
   readonly #deps: WorkerDeps;
   readonly #effects: EffectsUnderWay = new Map();
   readonly #places: Places;
-  readonly #claims: ClaimLoop;
+  readonly #claims: ClaimLoop<Claimed>;
   /** What may be this worker's and has not begun here, with whether a node may have been in flight before. */
   readonly #unbegun = new Map<string, boolean>();
   readonly #leaving = new AbortController();
@@ -67,9 +73,6 @@ export class RunWorker {
   readonly #heartbeat: Heartbeat;
   #turn: Promise<unknown> = Promise.resolve();
   readonly #lease: Lease;
-  #lastBeat = 0;
-  /** The first heartbeat since the last gap of a lease. */
-  #steadySince = -Infinity;
 
   constructor(deps: WorkerDeps) {
     this.#deps = deps;
@@ -82,7 +85,7 @@ export class RunWorker {
     this.#claims = new ClaimLoop({
       claim: (limit) => this.#inTurn(() => this.#claim(limit)),
       room: () => (this.#draining ? 0 : deps.options.concurrency - this.registry.size),
-      take: (claim) => this.#takeOver(claim),
+      take: (claimed) => this.#takeOver(claimed),
       log: deps.log,
     });
     this.hints = new Hints({
@@ -116,7 +119,7 @@ export class RunWorker {
 
   /** The first heartbeat, and all that can be taken over now. `wasLate`: the storage was away, so others may yet renew. */
   async start({ wasLate = false } = {}): Promise<void> {
-    if (wasLate) this.#steadySince = Date.now();
+    if (wasLate) this.#lease.wasLate();
     await patiently(() => this.#settle(), { forMs: this.#deps.options.leaseMs });
     await within(PATIENCE_MS, this.#claims.look());
     this.#heartbeat.start();
@@ -124,11 +127,7 @@ export class RunWorker {
 
   /** Renews a lease that has lapsed, as after a long pause: what begins under it would be taken over at once. */
   async beFresh(): Promise<void> {
-    if (this.#isStale()) await this.#settle();
-  }
-
-  #isStale(): boolean {
-    return Date.now() - this.#lastBeat >= this.#deps.options.leaseMs / 2;
+    if (this.#lease.isStale) await this.#settle();
   }
 
   /** Ends the heartbeat once every run has come to a pause, its end or a place to be handed over, at most after `ms`. */
@@ -189,6 +188,11 @@ export class RunWorker {
   /** Ends the control of a run that does not begin here; one that turns out to be accepted is given back as such. */
   forgo(control: RunControl, { isUnsure }: { isUnsure: boolean }): void {
     if (isUnsure) this.#note(control, false);
+    this.#letGo(control);
+  }
+
+  /** The run does not go on here. */
+  #letGo(control: RunControl): void {
     this.registry.close(control);
     control.end(null);
   }
@@ -278,17 +282,13 @@ export class RunWorker {
   }
 
   async #renew(): Promise<void> {
-    const { checkpointer, log, options } = this.#deps;
+    const { checkpointer, log } = this.#deps;
     const executing = this.registry.all().filter((control) => control.claimed);
     const sentAt = Date.now();
     const owned = await checkpointer.beat(this.info);
-    const now = Date.now();
-    const gap = this.#lastBeat === 0 ? 0 : now - this.#lastBeat;
-    this.#lastBeat = now;
-    if (gap > options.leaseMs) {
-      this.#steadySince = now;
+    const gap = this.#lease.beaten();
+    if (gap !== null)
       log.warn({ ms: gap }, "the heartbeat was late: runs may have gone on in another process");
-    }
     await this.#reconcile(executing, owned, sentAt);
     this.#lease.renewed(sentAt);
   }
@@ -308,17 +308,17 @@ export class RunWorker {
     }
   }
 
-  /** The controls are open before the next heartbeat looks at what this worker owns. */
-  async #claim(limit: number): Promise<readonly Claim[]> {
-    const { checkpointer, graphs, options } = this.#deps;
+  async #claim(limit: number): Promise<readonly Claimed[]> {
+    const { checkpointer, graphs } = this.#deps;
     // W1: one that slept renews first.
-    if (this.#isStale()) await this.#renew();
+    if (this.#lease.isStale) await this.#renew();
     const sentAt = Date.now();
-    // Whoever is silent had time to renew since this process was itself late.
-    const others = sentAt - this.#steadySince >= options.leaseMs;
-    const claims = await checkpointer.claim(this.info, graphs.names(), limit, others);
-    for (const { ref, runId } of claims) this.open(ref, runId).ownedAt = sentAt;
-    return claims;
+    const claims = await checkpointer.claim(this.info, graphs.names(), limit, this.#lease.isSteady(sentAt));
+    return claims.map((claim) => {
+      const control = this.open(claim.ref, claim.runId);
+      control.ownedAt = sentAt;
+      return { claim, control };
+    });
   }
 
   /** One at a time: a heartbeat and a claim that cross would each misread what the other did. */
@@ -328,16 +328,13 @@ export class RunWorker {
     return done;
   }
 
-  async #takeOver(claim: Claim): Promise<void> {
-    const control =
-      this.registry.find(threadKey(claim.ref), claim.runId) ?? this.open(claim.ref, claim.runId);
+  async #takeOver({ claim, control }: Claimed): Promise<void> {
     try {
       await this.#goOn(claim, control);
     } catch (error) {
       // W2 gives it back at the next heartbeat.
       this.#note(control, claim.crashed);
-      this.registry.close(control);
-      control.end(null);
+      this.#letGo(control);
       throw error;
     }
   }
@@ -352,8 +349,7 @@ export class RunWorker {
       def === undefined ||
       loaded.head.epoch !== claim.epoch
     ) {
-      this.registry.close(control);
-      control.end(null);
+      this.#letGo(control);
       return;
     }
     log.info(
@@ -393,7 +389,6 @@ export class RunWorker {
       const { fault, job } = begun;
       await endUnbegun(job, control, this.#executeDeps(job, def, control, []), fault);
     }
-    this.registry.close(control);
-    control.end(null);
+    this.#letGo(control);
   }
 }

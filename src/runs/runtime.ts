@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Checkpointer, Wake } from "../checkpoint/checkpointer.js";
 import { HoldpointError } from "../errors.js";
 import { feedPublisher, Live } from "../events/index.js";
@@ -10,6 +9,7 @@ import { RunWorker } from "./run-worker.js";
 import { threadKey } from "./thread-key.js";
 import { ThreadService } from "./thread-service.js";
 import { Timers } from "./timers.js";
+import { within } from "./within.js";
 
 /** Milliseconds in which `ready` answers. */
 const READY_MS = 1500;
@@ -27,7 +27,7 @@ export class Runtime {
   readonly #leaseMs: number;
   readonly #feeds = new WeakMap<EventPublisher, (event: RunEvent) => void>();
   #started: Promise<void> | null = null;
-  #pinging: Promise<void> | null = null;
+  #asking: Promise<readonly string[]> | null = null;
   #deafen: () => void = () => undefined;
 
   constructor(of: { checkpointer: Checkpointer; log: Logger; options?: Partial<RuntimeOptions> }) {
@@ -94,31 +94,26 @@ export class Runtime {
     }
   }
 
-  /** Throws `shutting_down`, `database_unavailable`; within a moment, also where the storage neither answers nor refuses. */
-  async ready(): Promise<void> {
+  /**
+   * The graphs that this process has not loaded and whose runs wait for one that has, longer than a lease. Throws
+   * `shutting_down`, `database_unavailable`; within a moment, also where the storage neither answers nor refuses.
+   */
+  async ready(): Promise<readonly string[]> {
     if (this.#worker.draining) throw new HoldpointError("shutting_down", "this process is shutting down");
     // Whoever asks while one is asked waits for its answer: those who ask do not add up.
-    this.#pinging ??= this.checkpointer.ping().finally(() => {
-      this.#pinging = null;
+    this.#asking ??= this.#ask().finally(() => {
+      this.#asking = null;
     });
-    this.#pinging.catch(() => undefined);
-    const timeout = new AbortController();
-    const late = sleep(READY_MS, undefined, { signal: timeout.signal }).then(() => {
-      throw new HoldpointError(
-        "database_unavailable",
-        `${this.checkpointer.describe} does not answer within ${READY_MS} ms`,
-      );
-    });
-    late.catch(() => undefined);
-    try {
-      await Promise.race([this.#pinging, late]);
-    } finally {
-      timeout.abort();
-    }
+    const waiting = await within(READY_MS, this.#asking);
+    if (waiting !== null) return waiting;
+    throw new HoldpointError(
+      "database_unavailable",
+      `${this.checkpointer.describe} does not answer within ${READY_MS} ms`,
+    );
   }
 
-  /** Graphs that this process has not loaded and whose runs wait for one that has, longer than a lease. */
-  unclaimed(): Promise<readonly string[]> {
+  async #ask(): Promise<readonly string[]> {
+    await this.checkpointer.ping();
     return this.checkpointer.upkeep.unclaimed(this.graphs.names(), this.#leaseMs);
   }
 

@@ -6,7 +6,7 @@
  * D3. A sweep is put off by whoever has done it: it is done once in the whole cluster each time.
  */
 import type { Checkpointer, ThreadRef, Timer, TimerKind } from "../checkpoint/checkpointer.js";
-import { isTerminal, type Logger, type RunEvent } from "../engine/index.js";
+import type { Logger, RunEvent } from "../engine/index.js";
 import type { Live } from "../events/index.js";
 import type { GraphRegistry } from "./graph-registry.js";
 import type { RuntimeOptions } from "./runtime-options.js";
@@ -51,7 +51,7 @@ export class Timers {
 
   /** A run of this process may have opened an interrupt that is due before the next look. */
   notice(event: RunEvent): void {
-    if (!isTerminal(event.eventType) || event.eventType !== "interrupted") return;
+    if (event.eventType !== "interrupted") return;
     for (const { expiresAt } of event.data.result.interrupts)
       if (expiresAt !== null) this.#lookAt(Date.parse(expiresAt));
   }

@@ -273,6 +273,19 @@ test("a full pool lets requests go and keeps the lease: the heartbeat has a conn
   await expectOnce(two, url);
 });
 
+test("where the threads cannot be read, readiness says so in time, and that it is over", async () => {
+  const scene = await newScene("postgres", line(), postgres().url);
+  const server = await scene.start(PATIENT);
+  const by = await connected(scene.env.DATABASE_URL ?? "");
+  await by.query("BEGIN");
+  await by.query("LOCK TABLE holdpoint.thread");
+  const { reply, ms } = await readiness(server);
+  expectAway(reply);
+  expect(ms).toBeLessThan(3000);
+  await by.query("COMMIT");
+  await until("it is ready again", async () => (await readiness(server)).reply.status === 200);
+});
+
 test("when it was away for longer than a lease, nobody's runs are taken before they had time to renew (invariant 8)", async () => {
   const scene = await newScene("postgres", line(), postgres().url);
   const url = scene.env.DATABASE_URL ?? "";

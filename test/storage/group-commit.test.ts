@@ -6,6 +6,7 @@ import { HoldpointError } from "holdpoint";
 import type { Checkpointer, Write, Written } from "../../src/checkpoint/checkpointer.js";
 import { PgCheckpointer, PgliteDatabase } from "../../src/checkpoint/postgres/index.js";
 import { PgDatabase } from "../../src/checkpoint/postgres/pg-database.js";
+import { isAway } from "../../src/errors.js";
 import { newPostgresDatabase } from "../support/databases.js";
 import { failure } from "../support/latch.js";
 import { until, within } from "../support/poll.js";
@@ -241,6 +242,28 @@ describe("with others on the same PostgreSQL", () => {
       expect(written).toEqual(runs.map(committed));
     }
     expect((await stepsOf(query, runs)).map(({ seq }) => seq)).toEqual(writes.map(({ seq }) => seq));
+  });
+
+  test("when its storage is closed meanwhile every member fails as one that may not be tried again", async () => {
+    const database = new PgDatabase({ url, waitMs: 0 });
+    const one = new PgCheckpointer({ database });
+    await one.open();
+    onTestFinished(() => one.close());
+    const runs = await simultaneously(10, () => begin(one));
+    await locked(runs[4] as Run);
+    const failed = Promise.all(runs.map((run) => failure(one.write(commitStep(run)))));
+    const [backend] = await until("the group waits", async () => {
+      const found = await waiting();
+      return found.length === 1 && found;
+    });
+    const closing = database.close();
+    await query("SELECT pg_terminate_backend($1)", [backend?.pid]);
+    for (const error of await within("the members fail", failed)) {
+      expect(error).toMatchObject({ code: "database_unavailable" });
+      expect(isAway(error)).toBe(false);
+    }
+    await closing;
+    expect(await stepsOf(query, runs)).toEqual([]);
   });
 
   test("when only the answer is lost, sending again finds each member committed", async () => {

@@ -14,7 +14,7 @@
  * instead of 830. Named prepared statements, generic plans and a second lane from the start gained nothing that could be
  * told from noise, and names do not survive a pooler in transaction mode: the statements stay unnamed.
  */
-import { HoldpointError } from "../../errors.js";
+import { isAway } from "../../errors.js";
 
 /** A write as the database takes it. */
 export interface GroupMember {
@@ -153,6 +153,3 @@ export class GroupCommit<Answer> {
     }
   }
 }
-
-const isAway = (error: unknown): boolean =>
-  error instanceof HoldpointError && error.code === "database_unavailable";

@@ -23,6 +23,9 @@ const keyOf = ({ ref, kind, id, heldUntil }: Timer): string[] => [
   heldUntil,
 ];
 
+/** Milliseconds for what a probe asks: the next one asks anew. */
+const PROBE_MS = 1500;
+
 /** What is done by the clock, on PostgreSQL (migrations/0006). */
 export class PgUpkeep implements Upkeep {
   readonly #db: Database;
@@ -86,6 +89,7 @@ export class PgUpkeep implements Upkeep {
             AND coalesce(k.beat_at, c.updated_at) < clock_timestamp() - $2 * interval '1 ms'
         ORDER BY 1`,
       [graphs, ms],
+      { timeoutMs: PROBE_MS },
     );
     return rows.map(({ graph }) => graph);
   }

@@ -84,12 +84,12 @@ function readinessRoute(app: App, { runtime }: RouteContext): void {
       },
     },
     async () => {
-      await runtime.ready();
+      const waiting = await runtime.ready();
       return {
         status: "ready",
         database: runtime.checkpointer.describe,
         graphs: runtime.graphs.names(),
-        waiting_graphs: [...(await runtime.unclaimed())],
+        waiting_graphs: [...waiting],
       };
     },
   );

@@ -24,16 +24,22 @@ export async function writeAll(database: Database, args: readonly string[]): Pro
   // The rows of a function come in order, and so the locks are taken: no ORDER BY, which might sort after the calls.
   const rows =
     args.length === 1
-      ? await database.query<{ answer: Answer | string }>(`SELECT ${WRITE}($1) AS answer`, args)
-      : await database.query<{ answer: Answer | string }>(
+      ? await database.query<Answered<Answer>>(`SELECT ${WRITE}($1) AS answer`, args)
+      : await database.query<Answered<Answer>>(
           `SELECT ${WRITE}(w) AS answer FROM jsonb_array_elements($1::jsonb) w`,
           [`[${args.join(",")}]`],
         );
   if (rows.length !== args.length) throw new Error(`${rows.length} answers to ${args.length} writes`);
-  return rows.map(({ answer }) =>
-    writtenOf(typeof answer === "string" ? (JSON.parse(answer) as Answer) : answer),
-  );
+  return rows.map((row) => writtenOf(answerOf(row)));
 }
+
+/** JSON that a function gives is a value already where the driver reads it, and text where it does not. */
+interface Answered<T extends object> {
+  readonly answer: T | string;
+}
+
+const answerOf = <T extends object>({ answer }: Answered<T>): T =>
+  typeof answer === "string" ? (JSON.parse(answer) as T) : answer;
 
 const writtenOf = (answer: Answer): Written =>
   answer.outcome === "stopping"
@@ -101,11 +107,11 @@ export async function enqueue(database: Database, given: Enqueue): Promise<Enque
     ...(stop === null ? {} : { stop: text(stop) }),
     ...(key === undefined ? {} : { key: keyJson(key) }),
   };
-  const [row] = await database.query<{ answer: Enqueued | string }>(
-    "SELECT holdpoint.enqueue_v1($1) AS answer",
-    [JSON.stringify(argument)],
-  );
-  return (typeof row?.answer === "string" ? JSON.parse(row.answer) : row?.answer) as Enqueued;
+  const [row] = await database.query<Answered<Enqueued>>("SELECT holdpoint.enqueue_v1($1) AS answer", [
+    JSON.stringify(argument),
+  ]);
+  if (row === undefined) throw new Error("no answer to a run that is to wait");
+  return answerOf(row);
 }
 
 /** A thread made of a checkpoint of another, in one round trip. */
@@ -135,14 +141,13 @@ export async function requestStop(
   stop: StopRequest,
   key?: RequestKey,
 ): Promise<StopOutcome> {
-  const [row] = await database.query<{ answer: StopAnswer | string }>(
+  const [row] = await database.query<Answered<StopAnswer>>(
     "SELECT holdpoint.request_stop_v2($1, $2, $3, $4, $5, $6) AS answer",
     [ref.tenant, ref.threadId, stop.mode, text(stop), stop.at, key === undefined ? null : text(keyJson(key))],
   );
   // An id that no text can be is no thread's.
   if (row === undefined) return { was: "missing" };
-  const answer = (typeof row.answer === "string" ? JSON.parse(row.answer) : row.answer) as StopAnswer;
-  const { was, run, epoch, dropped } = answer;
+  const { was, run, epoch, dropped } = answerOf(row);
   switch (was) {
     case "running":
       return { was, runId: run, epoch, dropped };
