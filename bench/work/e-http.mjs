@@ -1,0 +1,25 @@
+/** (e) Over HTTP: a run of three nodes to its end, everything durable. */
+const at = (concurrency) => ({
+  name: `http-${concurrency}`,
+  letter: "e",
+  title: `HTTP run of 3 nodes to the end, ${concurrency} ${concurrency === 1 ? "client" : "clients"}`,
+  needs: "postgres",
+  rounds: 5,
+  warmMs: 4000,
+  windowMs: 1500,
+  unit: "run",
+  contestants: [
+    {
+      name: "floor: Fastify and one INSERT",
+      file: "http",
+      make: "runs",
+      options: { kind: "fastify", concurrency },
+      role: "floor",
+    },
+    { name: "Holdpoint", file: "http", make: "runs", options: { kind: "holdpoint", concurrency }, role: "holdpoint" },
+  ],
+  goals: [{ text: "a quarter of Fastify and one INSERT", over: "floor: Fastify and one INSERT", times: 0.25 }],
+});
+
+export const one = at(1);
+export const many = at(16);
