@@ -53,6 +53,8 @@ export interface Tab {
   /** Waits until an expression is true in the page. */
   sees(expression: string): Promise<void>;
   heard(): Promise<Heard[]>;
+  /** Gives the functions to a page that is not of a site of ours. */
+  runs(): Promise<void>;
 }
 
 export interface Chromium {
@@ -105,6 +107,9 @@ export function useChromium(): Chromium {
           await page.waitForFunction(expression, undefined, { timeout: 40_000 });
         },
         heard: () => page.evaluate("heard"),
+        async runs() {
+          await page.addScriptTag({ content: SCRIPT });
+        },
       };
     },
   };

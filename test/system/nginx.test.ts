@@ -127,6 +127,22 @@ describe.each([
   });
 });
 
+test("a request that waits for its run says nothing meanwhile: nginx gives it up, and the run goes on", async () => {
+  const { scene, server, url } = await newStage("proxy_read_timeout 500ms;", {
+    HOLDPOINT_SSE_HEARTBEAT_MS: "100",
+  });
+  const answer = await fetch(`${url}/threads/t1/run`, {
+    method: "POST",
+    body: JSON.stringify({ graph: "line", input: {} }),
+  });
+  expect(answer.status).toBe(504);
+  await scene.marked("SLOW begun");
+  scene.open("slow");
+  await threadWhen(server, "t1", "completed");
+  // It was not sent twice.
+  expect(scene.count("FIRST")).toBe(1);
+});
+
 test("without the server's X-Accel-Buffering nginx would hold everything back: the header is what lets events pass", async () => {
   const { scene, server, url } = await newStage("proxy_ignore_headers X-Accel-Buffering;", {
     HOLDPOINT_SSE_HEARTBEAT_MS: "100",
