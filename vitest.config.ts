@@ -8,6 +8,8 @@ export default defineConfig({
   resolve: { alias: { holdpoint: source("./src/index.ts") } },
   test: {
     include: ["test/**/*.test.ts"],
+    // Those need packages of Debian, and have a configuration of their own: `npm run test:system`.
+    exclude: ["test/system/**"],
     globalSetup: ["test/support/global-setup.ts"],
     maxWorkers: 2,
     testTimeout: 30_000,
