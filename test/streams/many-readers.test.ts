@@ -11,7 +11,7 @@ const TIMEOUT = 300_000;
 const ASYNC = { Prefer: "respond-async" };
 
 /**
- * "talk" waits at its gate, then says some 260 events in four steps. "flood" says 10 MB, all of it in the log. "weigh" says
+ * "talk" waits at its gate, then says some 60 events a round. "flood" says 10 MB, all of it in the log. "weigh" says
  * what the process holds once it has cleaned up.
  */
 const GRAPHS = `
@@ -19,7 +19,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 setFlagsFromString("--expose-gc");
 const gc = runInNewContext("gc");
-const field = () => z.object({ round: z.number().default(0) });
+const field = () => z.object({ round: z.number().default(0), rounds: z.number().default(4) });
 export const talk = new StateGraph({ state: field() })
   .addNode("TALK", async function* ({ round }, ctx) {
     if (round === 0) { mark("begun"); await gate("talk"); }
@@ -31,7 +31,7 @@ export const talk = new StateGraph({ state: field() })
     return { round: round + 1, messages: ["round " + round] };
   })
   .addEdge(START, "TALK")
-  .addConditionalEdges("TALK", ({ round }) => (round < 4 ? "TALK" : END))
+  .addConditionalEdges("TALK", ({ round, rounds }) => (round < rounds ? "TALK" : END))
   .compile({ name: "talk" });
 export const flood = new StateGraph({ state: field() })
   .addNode("FLOOD", async ({ round }, ctx) => {
@@ -69,9 +69,9 @@ async function weight(server: Server): Promise<{ heap: number; rss: number }> {
   return body.state;
 }
 
-async function run(server: Server, graph: string, thread: string): Promise<string> {
+async function run(server: Server, graph: string, thread: string, input = {}): Promise<string> {
   const path = `/threads/${thread}`;
-  expect((await post(server, `${path}/run`, { graph }, ASYNC)).status).toBe(202);
+  expect((await post(server, `${path}/run`, { graph, input }, ASYNC)).status).toBe(202);
   return `${path}/stream?after=0`;
 }
 
@@ -138,7 +138,7 @@ test("2 000 readers of one process hear all that its runs say", { timeout: TIMEO
   const { scene, server } = await begun();
   const threads = Array.from({ length: 40 }, (_each, i) => `t${i}`);
   const each = Math.floor(connections(2000) / threads.length);
-  const paths = await Promise.all(threads.map((thread) => run(server, "talk", thread)));
+  const paths = await Promise.all(threads.map((thread) => run(server, "talk", thread, { rounds: 1 })));
   await scene.marked("begun", threads.length);
   const before = await weight(server);
   const { readers, ended } = await readersOf(server, paths, each);
