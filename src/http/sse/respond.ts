@@ -37,14 +37,13 @@ export async function respondWithEvents(
   });
 
   const writer = new Writer(response, gone, options.stallMs);
-  let quiet = setInterval(() => void writer.write(HEARTBEAT), options.heartbeatMs);
+  const quiet = setInterval(() => void writer.write(HEARTBEAT), options.heartbeatMs);
   try {
     await writer.write(opening(options.retryMs));
     if (of.gap != null) await writer.write(gapFrame(of.gap));
     for await (const event of of.events(gone.signal)) {
       if (!(await writer.write(frame(event)))) break;
-      clearInterval(quiet);
-      quiet = setInterval(() => void writer.write(HEARTBEAT), options.heartbeatMs);
+      quiet.refresh();
     }
   } catch (error) {
     reply.log.warn({ err: error }, "a stream broke off; its reader comes back with its cursor");
