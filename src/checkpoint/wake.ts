@@ -12,5 +12,7 @@ export type Wake =
   | { readonly kind: "stop"; readonly ref: ThreadRef }
   /** A run waits to be claimed. */
   | { readonly kind: "work" }
+  /** Interrupts opened, or were decided. */
+  | { readonly kind: "inbox" }
   /** Hints may have been lost, or will be: look at everything. */
   | { readonly kind: "rescan" };

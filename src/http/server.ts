@@ -12,6 +12,7 @@ import { registerJsonBody } from "./json-body.js";
 import { registerProblems, sendProblem } from "./problem.js";
 import type { App, RouteContext } from "./route-context.js";
 import { graphRoutes } from "./routes/graphs.js";
+import { inboxStreamRoutes } from "./routes/inbox-stream.js";
 import { interruptRoutes } from "./routes/interrupts.js";
 import { runRoutes } from "./routes/runs.js";
 import { serviceRoutes } from "./routes/service.js";
@@ -83,6 +84,7 @@ export async function buildServer(
   threadRoutes(app, context);
   historyRoutes(app, context);
   interruptRoutes(app, context);
+  inboxStreamRoutes(app, context);
   graphRoutes(app, context);
   serviceRoutes(app, context, () => (openapi ??= openapiOf(app)));
   await app.ready();

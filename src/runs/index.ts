@@ -2,6 +2,7 @@ export { currentRun } from "./execute-run.js";
 export { expiryOf } from "./expiry.js";
 export { newMessageSchema } from "./message-input.js";
 export type { CheckpointRecord, RequestKey, ThreadRef } from "../checkpoint/checkpointer.js";
+export { INBOX_EVENTS, type InboxEvent } from "./inbox-reader.js";
 export type { RuntimeOptions } from "./runtime-options.js";
 export { MAX_RECURSION_LIMIT, type InputRequest, type RunConfig } from "./request-input.js";
 export { requestKey } from "./request-key.js";

@@ -3,6 +3,7 @@ import { HoldpointError } from "../errors.js";
 import { feedPublisher, Live } from "../events/index.js";
 import type { EventPublisher, GraphDefinition, Logger, RunEvent } from "../engine/index.js";
 import { GraphRegistry } from "./graph-registry.js";
+import { InboxReader } from "./inbox-reader.js";
 import { runtimeOptions, type RuntimeOptions } from "./runtime-options.js";
 import { RunService } from "./run-service.js";
 import { RunWorker } from "./run-worker.js";
@@ -19,6 +20,7 @@ export class Runtime {
   readonly graphs = new GraphRegistry();
   readonly runs: RunService;
   readonly threads: ThreadService;
+  readonly inbox: InboxReader;
   readonly checkpointer: Checkpointer;
   readonly #live: Live;
   readonly #worker: RunWorker;
@@ -41,6 +43,7 @@ export class Runtime {
     this.#worker = new RunWorker(shared);
     this.runs = new RunService({ ...shared, worker: this.#worker });
     this.threads = new ThreadService({ ...shared, reader: this.runs.reader });
+    this.inbox = new InboxReader({ checkpointer, options, leaving: this.#worker.leaving });
     this.#timers = new Timers({ ...shared, expire: (ref, id) => this.runs.expire(ref, id) });
     this.#live.tap((event) => this.#timers.notice(event));
     this.#live.tap((event, graph) => {
@@ -88,7 +91,7 @@ export class Runtime {
     if (wake.kind === "stop") this.#worker.hints.stop(wake.ref);
     else if (wake.kind === "work") this.#worker.hints.work();
     else if (wake.kind === "thread") this.#live.wake(threadKey(wake.ref));
-    else {
+    else if (wake.kind === "rescan") {
       this.#live.wake();
       this.#worker.hints.rescan();
     }

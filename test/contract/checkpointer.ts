@@ -6,6 +6,7 @@
 import { afterAll, beforeAll, describe } from "vitest";
 import type { Checkpointer } from "../../src/checkpoint/checkpointer.js";
 import { forkContract } from "./fork.js";
+import { inboxContract } from "./inbox.js";
 import { interruptsContract } from "./interrupts.js";
 import { lateRecordsContract } from "./late-records.js";
 import { listsContract } from "./lists.js";
@@ -57,6 +58,7 @@ export function checkpointerContract(name: string, make: Make): void {
     queueContract(subject);
     requestKeysContract(subject);
     interruptsContract(subject);
+    inboxContract(subject);
     stateContract(subject);
     lateRecordsContract(subject);
     forkContract(subject);

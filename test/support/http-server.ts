@@ -192,6 +192,7 @@ const STRICT = {
   decision: strict(models.decisionModel),
   checkpoint: strict(models.checkpointModel),
   event: strict(models.eventModel),
+  inboxEvent: strict(models.inboxEventModel),
 };
 export type Shape = keyof typeof STRICT;
 

@@ -33,6 +33,7 @@ import { paginate } from "./paginate.js";
 import { addToQueue, stopAll } from "./queue.js";
 import { refusal } from "./refusal.js";
 import { RequestKeys } from "./request-keys.js";
+import { MemoryInbox } from "./memory-inbox.js";
 import { MemoryUpkeep } from "./memory-upkeep.js";
 import {
   decisionRecord,
@@ -57,10 +58,12 @@ export class InMemoryCheckpointer implements Checkpointer {
   readonly #tombstones = new Map<string, Tombstone>();
   readonly #keys = new RequestKeys();
   readonly #workers = new Map<string, { at: number; leaseMs: number }>();
+  readonly inbox = new MemoryInbox((tenant, id) => this.#interruptsOf(tenant).find((row) => row.id === id));
   readonly upkeep: Upkeep = new MemoryUpkeep({
     threads: this.#threads,
     workers: this.#workers,
     keys: this.#keys,
+    inbox: this.inbox,
     remove: (ref) => void this.remove(ref),
   });
 
@@ -144,6 +147,7 @@ export class InMemoryCheckpointer implements Checkpointer {
     if (refused !== null) return refused;
     if (this.#keys.isUsed(write.ref.tenant, write.key)) return { outcome: "repeated" };
     const dropped = applyWrite(thread, write);
+    this.inbox.written(thread, write);
     this.#keys.use(write.ref.tenant, write.key, write.ref.threadId, write.runId);
     const { epoch, status } = thread.head;
     return { outcome: "committed", epoch, queued: status === "queued", dropped };
@@ -235,6 +239,7 @@ export class InMemoryCheckpointer implements Checkpointer {
       decisions: [...(this.#tombstones.get(key)?.decisions ?? []), ...decisions],
     });
     this.#threads.delete(key);
+    this.inbox.removed(thread);
     return "removed";
   }
 

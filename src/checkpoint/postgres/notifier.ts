@@ -14,9 +14,9 @@ const PACE_MS = 5;
 const NAMED = 1000;
 
 type Id = readonly [tenant: string, thread: string];
-/** What is sent: by whom, threads with something new, threads whose run is to stop, whether work waits; or "everything". */
+/** What is sent: by whom, threads with something new, threads whose run is to stop, whether work waits, whether the inbox has news; or "everything". */
 type Payload =
-  | readonly [sender: string, threads: readonly Id[], stops: readonly Id[], work: boolean]
+  | readonly [sender: string, threads: readonly Id[], stops: readonly Id[], work: boolean, inbox: boolean]
   | readonly [sender: string, everything: "*"];
 
 export class Notifier {
@@ -26,6 +26,7 @@ export class Notifier {
   #threads = new Map<string, Id>();
   #stops = new Map<string, Id>();
   #work = false;
+  #inbox = false;
   #everything = false;
   #lastAt = -Infinity;
   #timer: NodeJS.Timeout | null = null;
@@ -35,8 +36,15 @@ export class Notifier {
     this.#send = send;
   }
 
-  tell(wake: Wake): void {
+  /** What is told together goes together. */
+  tell(...wakes: readonly Wake[]): void {
+    for (const wake of wakes) this.#note(wake);
+    this.#schedule();
+  }
+
+  #note(wake: Wake): void {
     if (wake.kind === "work") this.#work = true;
+    else if (wake.kind === "inbox") this.#inbox = true;
     else if (wake.kind === "rescan" || this.#threads.size + this.#stops.size >= NAMED)
       this.#everything = true;
     else {
@@ -44,12 +52,11 @@ export class Notifier {
       const id: Id = [wake.ref.tenant, wake.ref.threadId];
       of.set(JSON.stringify(id), id);
     }
-    this.#schedule();
   }
 
   /** Sends a notification that says nothing, to see whether it arrives. Rejects where it cannot be sent. */
   async probe(): Promise<void> {
-    await this.#send(JSON.stringify([this.#sender, [], [], false] satisfies Payload));
+    await this.#send(JSON.stringify([this.#sender, [], [], false, false] satisfies Payload));
   }
 
   /** Once what was told until now has been sent. */
@@ -67,17 +74,18 @@ export class Notifier {
     const [sender, threads] = said;
     if (sender === this.#sender) return "own";
     if (threads === "*") return [{ kind: "rescan" }];
-    const [, , stops, work] = said;
+    const [, , stops, work, inbox] = said;
     return [
       // First what is waited for in the middle of a step.
       ...stops.map((id) => ({ kind: "stop" as const, ref: refOf(id) })),
       ...threads.map((id) => ({ kind: "thread" as const, ref: refOf(id) })),
       ...(work ? [{ kind: "work" as const }] : []),
+      ...(inbox ? [{ kind: "inbox" as const }] : []),
     ];
   }
 
   #hasNews(): boolean {
-    return this.#threads.size > 0 || this.#stops.size > 0 || this.#work || this.#everything;
+    return this.#threads.size > 0 || this.#stops.size > 0 || this.#work || this.#inbox || this.#everything;
   }
 
   #schedule(): void {
@@ -105,12 +113,19 @@ export class Notifier {
   }
 
   #take(): string {
-    const all: Payload = [this.#sender, [...this.#threads.values()], [...this.#stops.values()], this.#work];
+    const all: Payload = [
+      this.#sender,
+      [...this.#threads.values()],
+      [...this.#stops.values()],
+      this.#work,
+      this.#inbox,
+    ];
     const named = JSON.stringify(all);
     const fits = !this.#everything && Buffer.byteLength(named) <= PAYLOAD_BYTES;
     this.#threads = new Map();
     this.#stops = new Map();
     this.#work = false;
+    this.#inbox = false;
     this.#everything = false;
     return fits ? named : JSON.stringify([this.#sender, "*"] satisfies Payload);
   }

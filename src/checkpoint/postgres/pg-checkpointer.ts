@@ -32,6 +32,7 @@ import { GroupCommit } from "./group-commit.js";
 import { migrate } from "./migrate.js";
 import { PgDatabase, type PgOptions } from "./pg-database.js";
 import { PgliteDatabase, type PgliteOptions } from "./pglite-database.js";
+import { PgInbox } from "./pg-inbox.js";
 import { PgUpkeep } from "./pg-upkeep.js";
 import {
   eventsOf,
@@ -53,6 +54,7 @@ import { enqueue, fork, requestStop, writeAll, writeArgument } from "./sql/write
 /** Milliseconds in which a database that works has answered. */
 const PING_MS = 1500;
 const MIN_BEAT_MS = 1000;
+const INBOX: Wake = { kind: "inbox" };
 import { WakeChannel } from "./wake-channel.js";
 
 /** A database server by its URL, an embedded database by its folder, or a database of one's own. */
@@ -66,6 +68,7 @@ export type PgCheckpointerOptions = (
 /** The port on PostgreSQL, a server or the embedded one. Nothing of either is loaded before `open`. */
 export class PgCheckpointer implements Checkpointer {
   readonly upkeep: Upkeep;
+  readonly inbox: PgInbox;
   readonly #db: Database;
   readonly #writes = new GroupCommit<Written>((args) => writeAll(this.#db, args));
   readonly #channel: WakeChannel;
@@ -78,6 +81,8 @@ export class PgCheckpointer implements Checkpointer {
     else this.#db = "url" in of ? new PgDatabase({ waitMs: 0, ...of }) : new PgliteDatabase(of);
     this.#channel = new WakeChannel(this.#db, of.onHearing);
     this.upkeep = new PgUpkeep(this.#db);
+    this.inbox = new PgInbox(this.#db);
+    this.#channel.onWake((wake) => this.inbox.heed(wake));
   }
 
   get describe(): string {
@@ -135,7 +140,9 @@ export class PgCheckpointer implements Checkpointer {
     const key = JSON.stringify([tenant, threadId]);
     const written = await storing(() => this.#writes.write({ key, argument: writeArgument(given) }));
     if (written.outcome === "committed") {
-      this.#channel.tell({ kind: "thread", ref: given.ref });
+      const isNews = given.open.length + given.decide.length > 0;
+      this.#channel.tell({ kind: "thread", ref: given.ref }, ...(isNews ? [INBOX] : []));
+      if (isNews) this.inbox.heed(INBOX);
       if (written.queued || given.start?.worker === null) this.#channel.tell({ kind: "work" });
     }
     return written;
@@ -206,7 +213,10 @@ export class PgCheckpointer implements Checkpointer {
       "SELECT holdpoint.remove_v2($1, $2) AS outcome",
       [ref.tenant, ref.threadId],
     );
-    if (row?.outcome === "removed") this.#channel.tell({ kind: "thread", ref });
+    if (row?.outcome === "removed") {
+      this.#channel.tell({ kind: "thread", ref }, INBOX);
+      this.inbox.heed(INBOX);
+    }
     return row?.outcome ?? "missing";
   }
 

@@ -129,4 +129,12 @@ export class PgUpkeep implements Upkeep {
     ]);
     return row === undefined ? null : refOf(row);
   }
+
+  async sweepInbox(oldMs: number | null, limit: number): Promise<boolean> {
+    const [row] = await this.#db.query<{ more: boolean }>("SELECT holdpoint.sweep_inbox_v1($1, $2) AS more", [
+      oldMs,
+      limit,
+    ]);
+    return row?.more === true;
+  }
 }

@@ -26,6 +26,7 @@ import {
   type RunBody,
 } from "../schemas/bodies.js";
 import { eventModel, runResultModel, stopReceiptModel } from "../schemas/models.js";
+import { frame } from "../sse/frame.js";
 import { respondWithEvents, type SseOptions } from "../sse/respond.js";
 import { wireReceipt, wireResult } from "../wire.js";
 
@@ -211,7 +212,7 @@ async function replyWithResult(
 
 function streamRun(reply: FastifyReply, sse: SseOptions, handle: RunHandle): Promise<void> {
   const contentLocation = `/threads/${handle.threadId}/runs/${handle.runId}`;
-  return respondWithEvents(reply, { events: handle.events, contentLocation }, sse);
+  return respondWithEvents(reply, { events: handle.events, frame, contentLocation }, sse);
 }
 
 /** What a resume answers: 202 while answers are missing, else the run's result or its events. */

@@ -11,6 +11,7 @@ import {
   RUN_STATUSES,
   THREAD_STATUSES,
 } from "../../engine/index.js";
+import { INBOX_EVENTS } from "../../runs/index.js";
 
 const id = z.string();
 const time = z.iso.datetime();
@@ -238,6 +239,21 @@ export const eventModel = model(
     seq: z.number().int(),
     timestamp: time,
     metadata: object,
+  }),
+);
+
+export const inboxEventModel = model(
+  "InboxEvent",
+  z.object({
+    event: z.literal("inbox"),
+    event_type: z.enum(INBOX_EVENTS),
+    interrupt_id: nullable(id),
+    thread_id: nullable(id),
+    graph: nullable(z.string()),
+    interrupt: nullable(interruptModel),
+    decision: nullable(decisionModel),
+    seq: z.number().int(),
+    timestamp: time,
   }),
 );
 

@@ -1,9 +1,8 @@
 import type { ServerResponse } from "node:http";
 import type { FastifyReply } from "fastify";
-import type { RunEvent } from "../../engine/index.js";
 import { deferred, type Deferred } from "../../lib/deferred.js";
 import type { Gap } from "../../runs/index.js";
-import { frame, gapFrame, HEARTBEAT, opening } from "./frame.js";
+import { gapFrame, HEARTBEAT, opening } from "./frame.js";
 
 export interface SseOptions {
   readonly heartbeatMs: number;
@@ -13,10 +12,11 @@ export interface SseOptions {
 }
 
 /** Sends events as they come, as fast as the socket takes them, until they end or the reader goes. */
-export async function respondWithEvents(
+export async function respondWithEvents<Event>(
   reply: FastifyReply,
   of: {
-    events: (signal: AbortSignal) => AsyncIterable<RunEvent>;
+    events: (signal: AbortSignal) => AsyncIterable<Event>;
+    frame: (event: Event) => string;
     contentLocation: string | null;
     gap?: Gap | null;
   },
@@ -42,7 +42,7 @@ export async function respondWithEvents(
     await writer.write(opening(options.retryMs));
     if (of.gap != null) await writer.write(gapFrame(of.gap));
     for await (const event of of.events(gone.signal)) {
-      if (!(await writer.write(frame(event)))) break;
+      if (!(await writer.write(of.frame(event)))) break;
       quiet.refresh();
     }
   } catch (error) {
