@@ -3,6 +3,7 @@
  * database (migrations/0002): one round trip, and each of their statements sees what was committed before it.
  */
 import type { Message } from "../../engine/index.js";
+import { refusalIn } from "../../errors.js";
 import type { Json } from "../../lib/json.js";
 import type {
   Checkpointer,
@@ -48,6 +49,7 @@ import {
 } from "./rows.js";
 import * as lists from "./sql/lists.js";
 import { load, loadAt, thread, tombstoneSeq } from "./sql/load.js";
+import { fromWrite } from "./sqlstate.js";
 import { enqueue, fork, requestStop, writeAll, writeArgument } from "./sql/write.js";
 
 /** Milliseconds in which a database that works has answered. */
@@ -136,7 +138,7 @@ export class PgCheckpointer implements Checkpointer {
   async write(given: Write): Promise<Written> {
     const { tenant, threadId } = given.ref;
     const key = JSON.stringify([tenant, threadId]);
-    const written = await this.#writes.write({ key, argument: writeArgument(given) });
+    const written = await storing(() => this.#writes.write({ key, argument: writeArgument(given) }));
     if (written.outcome === "committed") {
       this.#channel.tell({ kind: "thread", ref: given.ref });
       if (written.queued || given.start?.worker === null) this.#channel.tell({ kind: "work" });
@@ -145,7 +147,7 @@ export class PgCheckpointer implements Checkpointer {
   }
 
   fork(given: Fork): Promise<Forked> {
-    return fork(this.#db, given);
+    return storing(() => fork(this.#db, given));
   }
 
   async reserve(ref: ThreadRef, epoch: number, limit: number): Promise<boolean> {
@@ -157,15 +159,21 @@ export class PgCheckpointer implements Checkpointer {
   }
 
   async record(ref: ThreadRef, epoch: number, { taskId, key, value }: TaskRecord): Promise<boolean> {
-    const [row] = await this.#db.query<{ ok: boolean }>(
-      "SELECT holdpoint.record_v1($1, $2, $3, $4, $5, $6) AS ok",
-      [ref.tenant, ref.threadId, epoch, JSON.stringify(taskId), JSON.stringify(key), JSON.stringify(value)],
+    const [row] = await storing(() =>
+      this.#db.query<{ ok: boolean }>("SELECT holdpoint.record_v1($1, $2, $3, $4, $5, $6) AS ok", [
+        ref.tenant,
+        ref.threadId,
+        epoch,
+        JSON.stringify(taskId),
+        JSON.stringify(key),
+        JSON.stringify(value),
+      ]),
     );
     return row?.ok === true;
   }
 
   async enqueue(given: Enqueue): Promise<Enqueued> {
-    const queued = await enqueue(this.#db, given);
+    const queued = await storing(() => enqueue(this.#db, given));
     if (queued.outcome !== "queued") return queued;
     if (queued.stopped !== null) this.#channel.tell({ kind: "stop", ref: given.ref });
     if (queued.dropped.length > 0) this.#channel.tell({ kind: "thread", ref: given.ref });
@@ -357,5 +365,14 @@ export class PgCheckpointer implements Checkpointer {
 
   decisionRecords(ref: ThreadRef): ReturnType<Checkpointer["decisionRecords"]> {
     return lists.decisionRecords(this.#db, ref);
+  }
+}
+
+/** Throws `not_storable` for what the database will never take. */
+async function storing<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw refusalIn(error) ?? fromWrite(error);
   }
 }
