@@ -8,6 +8,8 @@ export interface ThreadRef {
 export type Wake =
   /** Something was committed. */
   | { readonly kind: "thread"; readonly ref: ThreadRef }
+  /** Something happened in a step that is not committed yet. */
+  | { readonly kind: "live"; readonly ref: ThreadRef }
   /** A stop was requested of its run. */
   | { readonly kind: "stop"; readonly ref: ThreadRef }
   /** A run waits to be claimed. */

@@ -4,9 +4,16 @@ import type { GraphDefinition, RunEvent } from "../engine/index.js";
 export interface Subscription {
   /**
    * Events that happened since the subscription, oldest first, taken out. `lost` says that some had to be dropped; `behind`
-   * that the log may have some that this process does not know and that a reader which has come to `cursor` does not have.
+   * that the log may have some that this process does not know and that a reader which has come to `cursor` does not have;
+   * `stirred` that live events happened in another process.
    */
-  take(cursor: number): { events: RunEvent[]; lost: boolean; behind: boolean; ended: boolean };
+  take(cursor: number): {
+    events: RunEvent[];
+    lost: boolean;
+    behind: boolean;
+    stirred: boolean;
+    ended: boolean;
+  };
   /** Live events of the running step that were there when the subscription began and are in no log yet. */
   readonly pending: readonly RunEvent[];
   close(): void;
@@ -19,7 +26,7 @@ export interface LivePlace {
   readonly base: number;
 }
 
-type Listener = (event: RunEvent | "ended" | "woken", base: number) => void;
+type Listener = (event: RunEvent | "ended" | "woken" | "stirred", base: number) => void;
 
 interface Channel {
   readonly listeners: Set<Listener>;
@@ -59,6 +66,11 @@ export class Live {
     for (const channel of woken) for (const listener of channel?.listeners ?? []) listener("woken", 0);
   }
 
+  /** Live events of the thread happened in another process: its readers look for them. */
+  stir(key: string): void {
+    for (const listener of this.#channels.get(key)?.listeners ?? []) listener("stirred", 0);
+  }
+
   /** All readers end once they have what came before, and new ones with what the log has. */
   close(): void {
     this.#closed = true;
@@ -72,9 +84,11 @@ export class Live {
     let lost = false;
     let ended = this.#closed;
     let woken = false;
+    let stirred = false;
     const listener: Listener = (event, base) => {
       if (event === "ended") ended = true;
       else if (event === "woken") woken = true;
+      else if (event === "stirred") stirred = true;
       else {
         if (waiting.length >= bound) {
           waiting = [];
@@ -94,10 +108,11 @@ export class Live {
           behind ||= base > known;
           known = Math.max(known, event.seq);
         }
-        const taken = { events: waiting.map(({ event }) => event), lost, behind, ended };
+        const taken = { events: waiting.map(({ event }) => event), lost, behind, stirred, ended };
         waiting = [];
         lost = false;
         woken = false;
+        stirred = false;
         return taken;
       },
       close: () => {

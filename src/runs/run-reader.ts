@@ -12,7 +12,7 @@ import {
 } from "../engine/index.js";
 import { deferred } from "../lib/deferred.js";
 import { tail, type Live } from "../events/index.js";
-import { asOpened, readEvents, resultOf } from "./hydrate.js";
+import { asOpened, resultOf } from "./hydrate.js";
 import { patiently } from "./patiently.js";
 import type { RuntimeOptions } from "./runtime-options.js";
 import { noThread } from "./refusals.js";
@@ -22,6 +22,7 @@ import type { RunWorker } from "./run-worker.js";
 import { unlogged } from "./run-stream.js";
 import { terminalEvent } from "./terminal-event.js";
 import { threadKey } from "./thread-key.js";
+import { ThreadReads } from "./thread-reads.js";
 
 export interface RunReaderDeps {
   readonly checkpointer: Checkpointer;
@@ -38,9 +39,11 @@ export interface Gap {
 
 export class RunReader {
   readonly #deps: RunReaderDeps;
+  readonly #reads: ThreadReads;
 
   constructor(deps: RunReaderDeps) {
     this.#deps = deps;
+    this.#reads = new ThreadReads(deps.checkpointer, deps.live);
   }
 
   /** The events of a thread above `after`, to the terminal event of `runId`, or as long as `idle` lets it. */
@@ -71,7 +74,7 @@ export class RunReader {
     after: number,
     { idle, signal }: { idle?: () => Promise<boolean>; signal?: AbortSignal | undefined },
   ): AsyncGenerator<RunEvent, void, undefined> {
-    const { checkpointer, live, options, worker } = this.#deps;
+    const { live, options, worker } = this.#deps;
     const key = threadKey(ref);
     const over = new AbortController();
     const give = (): void => over.abort();
@@ -88,7 +91,8 @@ export class RunReader {
         key,
         live,
         after,
-        read: (cursor) => waiting<RunEvent[] | null>(() => readEvents(checkpointer, ref, cursor), null),
+        read: (cursor) => waiting<readonly RunEvent[] | null>(() => this.#reads.log(ref, cursor), null),
+        ahead: (cursor) => waiting(() => this.#reads.ahead(ref, cursor), null),
         // What happens here arrives by itself; the look at the log is for what other processes do.
         pollMs: () =>
           worker.registry.all().some((control) => control.key === key) ? options.leaseMs : this.#lookMs(),
@@ -166,13 +170,13 @@ export class RunReader {
 
   /** Whether no run is active on the thread and none waits, or it was deleted. */
   async isQuiet(ref: ThreadRef): Promise<boolean> {
-    const head = await this.#deps.checkpointer.thread(ref);
+    const head = await this.#reads.head(ref);
     return head === null || !isActive(head.status);
   }
 
   /** Whether the thread was deleted. */
   async isGone(ref: ThreadRef): Promise<boolean> {
-    return (await this.#deps.checkpointer.thread(ref)) === null;
+    return (await this.#reads.head(ref)) === null;
   }
 
   /**

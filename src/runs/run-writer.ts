@@ -69,6 +69,7 @@ export class RunWriter {
       seq: job.loaded.seq,
       limit: job.loaded.limit,
       live: deps.live,
+      relay: deps.relay?.of(job.ref),
       reserve: (limit) => deps.checkpointer.reserve(job.ref, job.epoch, limit),
     });
   }

@@ -4,6 +4,7 @@ import { feedPublisher, Live } from "../events/index.js";
 import type { EventPublisher, GraphDefinition, Logger, RunEvent } from "../engine/index.js";
 import { GraphRegistry } from "./graph-registry.js";
 import { InboxReader } from "./inbox-reader.js";
+import { Relay } from "./relay.js";
 import { runtimeOptions, type RuntimeOptions } from "./runtime-options.js";
 import { RunService } from "./run-service.js";
 import { RunWorker } from "./run-worker.js";
@@ -23,6 +24,7 @@ export class Runtime {
   readonly inbox: InboxReader;
   readonly checkpointer: Checkpointer;
   readonly #live: Live;
+  readonly #relay: Relay | null;
   readonly #worker: RunWorker;
   readonly #timers: Timers;
   readonly #log: Logger;
@@ -39,8 +41,9 @@ export class Runtime {
     this.#leaseMs = options.leaseMs;
     this.#log = log;
     this.#live = new Live();
+    this.#relay = checkpointer.liveEdge === null ? null : new Relay(checkpointer.liveEdge, log);
     const shared = { checkpointer, graphs: this.graphs, live: this.#live, log, options };
-    this.#worker = new RunWorker(shared);
+    this.#worker = new RunWorker({ ...shared, relay: this.#relay });
     this.runs = new RunService({ ...shared, worker: this.#worker });
     this.threads = new ThreadService({ ...shared, reader: this.runs.reader });
     this.inbox = new InboxReader({ checkpointer, options, leaving: this.#worker.leaving });
@@ -91,6 +94,7 @@ export class Runtime {
     if (wake.kind === "stop") this.#worker.hints.stop(wake.ref);
     else if (wake.kind === "work") this.#worker.hints.work();
     else if (wake.kind === "thread") this.#live.wake(threadKey(wake.ref));
+    else if (wake.kind === "live") this.#live.stir(threadKey(wake.ref));
     else if (wake.kind === "rescan") {
       this.#live.wake();
       this.#worker.hints.rescan();
@@ -140,6 +144,7 @@ export class Runtime {
     this.#deafen();
     this.leave();
     await this.#worker.retire();
+    await this.#relay?.close();
     await this.checkpointer.close();
   }
 }

@@ -54,6 +54,7 @@ export class InMemoryCheckpointer implements Checkpointer {
   readonly describe = "memory";
   /** There is no other process. */
   readonly hears = true;
+  readonly liveEdge = null;
   readonly #threads = new Map<string, StoredThread>();
   readonly #tombstones = new Map<string, Tombstone>();
   readonly #keys = new RequestKeys();

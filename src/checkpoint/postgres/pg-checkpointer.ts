@@ -12,6 +12,7 @@ import type {
   Enqueued,
   Fork,
   Forked,
+  LiveEdge,
   LogEntry,
   Owned,
   RequestKey,
@@ -33,6 +34,7 @@ import { migrate } from "./migrate.js";
 import { PgDatabase, type PgOptions } from "./pg-database.js";
 import { PgliteDatabase, type PgliteOptions } from "./pglite-database.js";
 import { PgInbox } from "./pg-inbox.js";
+import { PgLiveEdge } from "./pg-live-edge.js";
 import { PgUpkeep } from "./pg-upkeep.js";
 import {
   eventsOf,
@@ -69,6 +71,7 @@ export type PgCheckpointerOptions = (
 export class PgCheckpointer implements Checkpointer {
   readonly upkeep: Upkeep;
   readonly inbox: PgInbox;
+  readonly liveEdge: LiveEdge | null;
   readonly #db: Database;
   readonly #writes = new GroupCommit<Written>((args) => writeAll(this.#db, args));
   readonly #channel: WakeChannel;
@@ -83,6 +86,8 @@ export class PgCheckpointer implements Checkpointer {
     this.upkeep = new PgUpkeep(this.#db);
     this.inbox = new PgInbox(this.#db);
     this.#channel.onWake((wake) => this.inbox.heed(wake));
+    const tell = (wake: Wake): void => this.#channel.tell(wake);
+    this.liveEdge = this.#db.directUrl === null ? null : new PgLiveEdge(this.#db, tell);
   }
 
   get describe(): string {

@@ -2,8 +2,18 @@ import type { RunEvent } from "../../engine/index.js";
 import type { Gap, InboxEvent } from "../../runs/index.js";
 import { wireEvent, wireInboxEvent } from "../wire.js";
 
-/** One event as a frame of a text/event-stream. JSON has no raw line breaks, so `data` is one line. */
+/** Readers of a thread are given the same events: each is put into words once. */
+const frames = new WeakMap<RunEvent, string>();
+
+/** One event as a frame of a text/event-stream. */
 export function frame(event: RunEvent): string {
+  let text = frames.get(event);
+  if (text === undefined) frames.set(event, (text = frameOf(event)));
+  return text;
+}
+
+/** JSON has no raw line breaks, so `data` is one line. */
+function frameOf(event: RunEvent): string {
   // EventSource gives the name `error` to broken connections.
   const name = event.eventType === "error" ? "failed" : event.eventType;
   // What no cursor can point at has no id.
