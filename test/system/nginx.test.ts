@@ -143,7 +143,7 @@ test("a request that waits for its run says nothing meanwhile: nginx gives it up
   expect(scene.count("FIRST")).toBe(1);
 });
 
-test("without the server's X-Accel-Buffering nginx would hold everything back: the header is what lets events pass", async () => {
+test("without the server's X-Accel-Buffering nginx that speaks HTTP/1.0 would hold everything back", async () => {
   const { scene, server, url } = await newStage("proxy_ignore_headers X-Accel-Buffering;", {
     HOLDPOINT_SSE_HEARTBEAT_MS: "100",
   });
