@@ -22,7 +22,6 @@ import { mermaid } from "./mermaid.js";
 import type {
   checkpointModel,
   decisionModel,
-  eventModel,
   graphModel,
   inboxEventModel,
   interruptModel,
@@ -32,6 +31,7 @@ import type {
   stopReceiptModel,
   threadModel,
 } from "./schemas/models.js";
+import type { eventModel } from "./schemas/events.js";
 
 type Wire<T extends z.ZodType> = z.input<T>;
 
@@ -230,7 +230,8 @@ export function wireEvent(event: RunEvent): Wire<typeof eventModel> {
     seq: event.seq,
     timestamp: event.timestamp,
     metadata: event.metadata,
-  };
+    // The type and its data are of one event.
+  } as Wire<typeof eventModel>;
 }
 
 function wireEventData(event: RunEvent): Record<string, unknown> {

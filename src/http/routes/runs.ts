@@ -25,7 +25,8 @@ import {
   type ResumeBody,
   type RunBody,
 } from "../schemas/bodies.js";
-import { eventModel, runResultModel, stopReceiptModel } from "../schemas/models.js";
+import { eventModel } from "../schemas/events.js";
+import { runResultModel, stopReceiptModel } from "../schemas/models.js";
 import { frame } from "../sse/frame.js";
 import { respondWithEvents, type SseOptions } from "../sse/respond.js";
 import { wireReceipt, wireResult } from "../wire.js";

@@ -2,9 +2,7 @@
 import { z } from "zod";
 import {
   DECISIONS,
-  EVENT_SOURCES,
   EXPIRIES,
-  EventType,
   INTERRUPT_KINDS,
   INTERRUPT_STATUSES,
   ROLES,
@@ -19,7 +17,8 @@ const nullable = <T extends z.ZodType>(schema: T) => schema.nullable();
 const json = z.unknown();
 const object = z.record(z.string(), json);
 
-const model = <T extends z.ZodType>(name: string, schema: T): T => {
+/** Gives a schema its name in the description. */
+export const model = <T extends z.ZodType>(name: string, schema: T): T => {
   z.globalRegistry.add(schema, { id: name });
   return schema;
 };
@@ -222,23 +221,6 @@ export const graphModel = model(
     ),
     state_schema: json,
     mermaid: z.string(),
-  }),
-);
-
-export const eventModel = model(
-  "Event",
-  z.object({
-    event: z.enum(EVENT_SOURCES),
-    event_type: z.enum(Object.values(EventType)),
-    node_name: nullable(z.string()),
-    path: z.array(z.string()),
-    content: z.string(),
-    data: object,
-    thread_id: id,
-    run_id: nullable(id),
-    seq: z.number().int(),
-    timestamp: time,
-    metadata: object,
   }),
 );
 
