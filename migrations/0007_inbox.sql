@@ -62,7 +62,8 @@ CREATE FUNCTION holdpoint.number_inbox_v1(v_tenant text, v_limit integer)
 DECLARE
   v_count bigint := 0;
 BEGIN
-  PERFORM 1 FROM holdpoint.inbox x WHERE x.tenant = v_tenant AND x.seq IS NULL LIMIT 1;
+  -- In order, which takes the index: statistics of a time when nobody read would have the whole table scanned for it.
+  PERFORM 1 FROM holdpoint.inbox x WHERE x.tenant = v_tenant AND x.seq IS NULL ORDER BY x.place LIMIT 1;
   IF FOUND THEN
     INSERT INTO holdpoint.inbox_edge (tenant) VALUES (v_tenant) ON CONFLICT DO NOTHING;
     SELECT e.seq INTO edge FROM holdpoint.inbox_edge e WHERE e.tenant = v_tenant FOR UPDATE;

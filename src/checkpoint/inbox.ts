@@ -36,6 +36,8 @@ export interface Inbox {
   edge(tenant: string): Promise<InboxEdge>;
   /** Entries above `after`, in order, as far as they have numbers: those that an `edge` has told of. */
   read(tenant: string, after: number, limit: number): Promise<readonly InboxEntry[]>;
-  /** That they opened, of the interrupts that were open when the numbers had come to `edge`; above `after`, in order. */
-  openAt(tenant: string, edge: number, after: number, limit: number): Promise<readonly InboxEntry[]>;
+  /** With which numbers they opened, of the interrupts that were open when the numbers had come to `edge`; in order. */
+  openAt(tenant: string, edge: number): Promise<readonly number[]>;
+  /** The entries of these numbers, in order, as far as they are there. */
+  find(tenant: string, seqs: readonly number[]): Promise<readonly InboxEntry[]>;
 }

@@ -263,6 +263,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/interrupts/stream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The inbox as a stream: what is open now, then what opens and what is decided; it does not end */
+        get: operations["followInbox"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/graphs": {
         parameters: {
             query?: never;
@@ -580,6 +597,20 @@ export interface components {
             }[];
             state_schema: unknown;
             mermaid: string;
+        };
+        InboxEvent: {
+            /** @constant */
+            event: "inbox";
+            /** @enum {string} */
+            event_type: "opened" | "decided" | "expired" | "cancelled" | "current";
+            interrupt_id: string | null;
+            thread_id: string | null;
+            graph: string | null;
+            interrupt: components["schemas"]["Interrupt"] | null;
+            decision: components["schemas"]["Decision"] | null;
+            seq: number;
+            /** Format: date-time */
+            timestamp: string;
         };
         Problem: {
             type: string;
@@ -2599,6 +2630,76 @@ export interface operations {
             };
             /** @description There is no such thing. Problem details (RFC 9457) with a `code` */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer, or the server is shutting down. Problem details (RFC 9457) with a `code` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    followInbox: {
+        parameters: {
+            query?: {
+                /** @description Only changes above this `id`; 0 is all that is kept. A `Last-Event-ID` header wins over it */
+                after?: string;
+                /** @description Only interrupts of this graph */
+                graph?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The changes, one a frame */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["InboxEvent"];
+                };
+            };
+            /** @description The body is not JSON, or the cursor is not one of this server. Problem details (RFC 9457) with a `code` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The origin or the host name is not allowed. Problem details (RFC 9457) with a `code` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The thread, or the interrupt, is not in a condition for it. Problem details (RFC 9457) with a `code` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit. Problem details (RFC 9457) with a `code` */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -107,14 +107,13 @@ export class InboxReader {
     signal: AbortSignal,
   ): AsyncGenerator<InboxEvent, void, undefined> {
     const { inbox } = this.#deps.checkpointer;
-    for (let after = 0, more = true; more;) {
-      const page = await this.#waiting(() => inbox.openAt(tenant, edge, after, PAGE), signal);
+    const open = await this.#waiting(() => inbox.openAt(tenant, edge), signal);
+    for (let from = 0; from < open.length; from += PAGE) {
+      const page = await this.#waiting(() => inbox.find(tenant, open.slice(from, from + PAGE)), signal);
       for (const entry of page) {
         if (isAborted(signal)) return;
         yield asTold(entry);
       }
-      after = page.at(-1)?.seq ?? after;
-      more = page.length === PAGE;
     }
     if (!isAborted(signal)) yield { what: "current", seq: edge, at: new Date().toISOString() };
   }

@@ -89,7 +89,12 @@ const CASES: Readonly<Record<string, Case>> = {
   overdue: {
     given: `UPDATE holdpoint.timer SET due_at = ${AGO}`,
     finds: (rows) =>
-      expect(rows.map(({ kind }) => kind).sort()).toEqual(["interrupt", "sweep-inbox", "sweep-keys", "sweep-workers"]),
+      expect(rows.map(({ kind }) => kind).sort()).toEqual([
+        "interrupt",
+        "sweep-inbox",
+        "sweep-keys",
+        "sweep-workers",
+      ]),
   },
   "dead-rows": {
     finds: (rows) => expect(rows.map(({ relname }) => relname)).toContain("thread"),

@@ -68,16 +68,20 @@ export class MemoryInbox implements Inbox {
     return this.#entries(tenant, list.slice(first, first + limit));
   }
 
-  async openAt(tenant: string, edge: number, after: number, limit: number): Promise<InboxEntry[]> {
-    const list = this.#tenants.get(tenant)?.list ?? [];
-    const left = new Set(
-      list.filter(({ what, seq }) => what !== "opened" && seq <= edge).map(({ interruptId }) => interruptId),
+  async openAt(tenant: string, edge: number): Promise<number[]> {
+    const list = (this.#tenants.get(tenant)?.list ?? []).filter(({ seq }) => seq <= edge);
+    const left = new Set(list.flatMap(({ what, interruptId }) => (what === "opened" ? [] : [interruptId])));
+    return list.flatMap(({ what, seq, interruptId }) =>
+      what === "opened" && !left.has(interruptId) ? [seq] : [],
     );
-    const open = list.filter(
-      ({ what, seq, interruptId }) =>
-        what === "opened" && seq > after && seq <= edge && !left.has(interruptId),
+  }
+
+  async find(tenant: string, seqs: readonly number[]): Promise<InboxEntry[]> {
+    const named = new Set(seqs);
+    return this.#entries(
+      tenant,
+      (this.#tenants.get(tenant)?.list ?? []).filter(({ seq }) => named.has(seq)),
     );
-    return this.#entries(tenant, open.slice(0, limit));
   }
 
   #entries(tenant: string, rows: readonly Row[]): InboxEntry[] {

@@ -56,15 +56,23 @@ export class PgInbox implements Inbox {
     return rows.map(entryOf);
   }
 
-  async openAt(tenant: string, edge: number, after: number, limit: number): Promise<InboxEntry[]> {
+  async openAt(tenant: string, edge: number): Promise<number[]> {
     // Open then is what is open now, and what has left since.
-    const rows = await this.#db.query<EntryRow & InterruptRow>(
-      `${ENTRY} WHERE x.tenant = $1 AND x.what = 'opened' AND x.seq > $3 AND x.seq <= $2 AND x.interrupt_id IN (
+    const rows = await this.#db.query<{ seq: number }>(
+      `SELECT x.seq FROM holdpoint.inbox x WHERE x.tenant = $1 AND x.what = 'opened' AND x.seq <= $2 AND x.interrupt_id IN (
           SELECT id FROM holdpoint.interrupt WHERE tenant = $1 AND status = 'open'
           UNION ALL SELECT interrupt_id FROM holdpoint.inbox WHERE tenant = $1 AND seq > $2 AND what <> 'opened'
           UNION ALL SELECT interrupt_id FROM holdpoint.inbox WHERE tenant = $1 AND seq IS NULL AND what <> 'opened')
-        ORDER BY x.seq LIMIT $4`,
-      [tenant, edge, after, limit],
+        ORDER BY x.seq`,
+      [tenant, edge],
+    );
+    return rows.map(({ seq }) => seq);
+  }
+
+  async find(tenant: string, seqs: readonly number[]): Promise<InboxEntry[]> {
+    const rows = await this.#db.query<EntryRow & InterruptRow>(
+      `${ENTRY} WHERE x.tenant = $1 AND x.seq = ANY ($2) AND x.seq IS NOT NULL ORDER BY x.seq`,
+      [tenant, seqs],
     );
     return rows.map(entryOf);
   }
