@@ -12,7 +12,7 @@ import type { Logger, RunEvent } from "../engine/index.js";
 import { within } from "./within.js";
 
 /** Milliseconds from an event to the statement that tells it: what happens meanwhile goes with it. */
-const PACE_MS = 40;
+const PACE_MS = 30;
 /** Milliseconds until what was committed is taken away, where nothing is told before. */
 const DONE_MS = 1000;
 /** Milliseconds for which it is known whether there is anybody to tell. */
