@@ -33,6 +33,7 @@ import { paginate } from "./paginate.js";
 import { addToQueue, stopAll } from "./queue.js";
 import { refusal } from "./refusal.js";
 import { RequestKeys } from "./request-keys.js";
+import { MemoryPresence } from "./memory-presence.js";
 import { MemoryUpkeep } from "./memory-upkeep.js";
 import {
   decisionRecord,
@@ -63,6 +64,7 @@ export class InMemoryCheckpointer implements Checkpointer {
     keys: this.#keys,
     remove: (ref) => void this.remove(ref),
   });
+  readonly presence = new MemoryPresence((ref) => this.#threads.get(keyOf(ref)));
 
   async open(): Promise<void> {
     // Nothing to prepare.

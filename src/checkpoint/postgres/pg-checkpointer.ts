@@ -13,6 +13,7 @@ import type {
   Forked,
   LogEntry,
   Owned,
+  Presence,
   RequestKey,
   RunRecord,
   StopOutcome,
@@ -31,6 +32,7 @@ import { GroupCommit } from "./group-commit.js";
 import { migrate } from "./migrate.js";
 import { PgDatabase, type PgOptions } from "./pg-database.js";
 import { PgliteDatabase, type PgliteOptions } from "./pglite-database.js";
+import { PgPresence } from "./pg-presence.js";
 import { PgUpkeep } from "./pg-upkeep.js";
 import {
   eventsOf,
@@ -64,6 +66,7 @@ export type PgCheckpointerOptions = (
 /** The port on PostgreSQL, a server or the embedded one. Nothing of either is loaded before `open`. */
 export class PgCheckpointer implements Checkpointer {
   readonly upkeep: Upkeep;
+  readonly presence: Presence;
   readonly #db: Database;
   readonly #writes = new GroupCommit<Written>((args) => writeAll(this.#db, args));
   readonly #channel: WakeChannel;
@@ -76,6 +79,7 @@ export class PgCheckpointer implements Checkpointer {
     else this.#db = "url" in of ? new PgDatabase({ waitMs: 0, ...of }) : new PgliteDatabase(of);
     this.#channel = new WakeChannel(this.#db, of.onHearing);
     this.upkeep = new PgUpkeep(this.#db);
+    this.presence = new PgPresence(this.#db);
   }
 
   get describe(): string {
