@@ -11,6 +11,7 @@ import { lateRecordsContract } from "./late-records.js";
 import { listsContract } from "./lists.js";
 import { logContract } from "./log.js";
 import { oddValuesContract } from "./odd-values.js";
+import { presenceContract } from "./presence.js";
 import { queueContract } from "./queue.js";
 import { removalContract } from "./removal.js";
 import { requestKeysContract } from "./request-keys.js";
@@ -65,5 +66,6 @@ export function checkpointerContract(name: string, make: Make): void {
     listsContract(subject);
     oddValuesContract(subject);
     upkeepContract(subject);
+    presenceContract(subject);
   });
 }

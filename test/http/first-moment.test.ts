@@ -62,15 +62,16 @@ onEveryStorage("a stop in the first moment", (server) => {
         const way = i % 2 === 0 ? "stream" : "run";
         const [starting, stopping] = await Promise.all([connected(), connected()]);
         const stopped = answerOf(stopping);
-        // The header of the start, then all of the stop, then what was left of the start.
         const start = said(`/threads/${thread}/${way}`, {
           graph,
           input: { messages: ["x".repeat(i * 200)] },
         });
-        const [first = "", second] = i % 4 < 2 ? [start] : [start.slice(0, start.indexOf("\r\n\r\n") + 9)];
-        starting.write(first);
+        // The header of the start and a part of its body, or all of it; then the stop; then what was left of the start.
+        const isCut = i % 4 >= 2;
+        const first = isCut ? start.slice(0, start.indexOf("\r\n\r\n") + 9) : start;
         const rest = start.slice(first.length);
-        if (second === undefined && rest !== "") await seen(thread);
+        starting.write(first);
+        if (isCut) await seen(thread);
         stopping.write(said(`/threads/${thread}/stop`, {}));
         if (rest !== "") {
           await macrotask();
