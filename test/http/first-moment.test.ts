@@ -28,7 +28,7 @@ onEveryStorage("a stop in the first moment", (server) => {
     let text = "";
     socket.setEncoding("utf8").on("data", (more: string) => (text += more));
     await within("the answer is whole", once(socket, "close"), 20_000);
-    return JSON.parse(text.slice(text.indexOf("\r\n\r\n") + 4)) as Body;
+    return JSON.parse(text.slice(text.indexOf("\r\n\r\n") + 4));
   }
   /** A node that would go on for ever, and says so if it comes to its second half. */
   function endless() {

@@ -15,13 +15,12 @@ export class PgPresence implements Presence {
   async seen(workerId: string, readers: readonly ReadersOf[]): Promise<void> {
     // Where there can be no other process, nobody would ask.
     if (this.#db.isExclusive) return;
-    // In one order: two statements of this process must not wait for each other.
-    const rows = readers
-      .map(({ ref, runId }) => [ref.tenant, ref.threadId, runId ?? ""] as const)
-      .sort((a, b) => (String(a) < String(b) ? -1 : 1));
+    // Each once, as the statement demands.
+    const named = readers.map(({ ref, runId }) => [ref.tenant, ref.threadId, runId ?? ""]);
+    const rows = [...new Map(named.map((row) => [JSON.stringify(row), row])).values()];
     await this.#db.query(
       `INSERT INTO holdpoint.reader (tenant, thread_id, run_id, worker, seen_at)
-        SELECT DISTINCT r.tenant, r.thread, r.run, $4, clock_timestamp() FROM unnest($1::text[], $2::text[], $3::text[]) AS r (tenant, thread, run)
+        SELECT r.tenant, r.thread, r.run, $4, clock_timestamp() FROM unnest($1::text[], $2::text[], $3::text[]) AS r (tenant, thread, run)
         ON CONFLICT (tenant, thread_id, run_id, worker) DO UPDATE SET seen_at = excluded.seen_at`,
       [...columns(rows), workerId],
       { timeoutMs: ANSWER_MS },
