@@ -1,4 +1,5 @@
 import type { GraphDefinition, RunEvent } from "../engine/index.js";
+import { weightOf } from "./weight.js";
 
 /** A listener's own view of a thread's events, as they happen in this process. */
 export interface Subscription {
@@ -41,7 +42,18 @@ interface Channel {
 export class Live {
   readonly #channels = new Map<string, Channel>();
   #closed = false;
+  /** Bytes that may wait for one reader before it is sent back to the log. */
+  readonly #bound: number;
   readonly #taps = new Set<(event: RunEvent, graph: GraphDefinition) => void>();
+
+  constructor(bound: number) {
+    this.#bound = bound;
+  }
+
+  /** How many readers wait here for what happens. */
+  get readers(): number {
+    return [...this.#channels.values()].reduce((sum, { listeners }) => sum + listeners.size, 0);
+  }
 
   /** `committed` is what the log has now: pending events up to it are no longer needed. */
   publish({ key, graph, base }: LivePlace, events: readonly RunEvent[], committed: number | null): void {
@@ -77,10 +89,11 @@ export class Live {
     for (const key of [...this.#channels.keys()]) this.end(key);
   }
 
-  /** `bound` is how many events may wait for a reader before it is sent back to the log; `notify` says that some wait. */
-  subscribe(key: string, notify: () => void, bound = 2000): Subscription {
+  /** `notify` says that some wait. */
+  subscribe(key: string, notify: () => void): Subscription {
     const channel = this.#channel(key);
     let waiting: { readonly event: RunEvent; readonly base: number }[] = [];
+    let bytes = 0;
     let lost = false;
     let ended = this.#closed;
     let woken = false;
@@ -90,8 +103,10 @@ export class Live {
       else if (event === "woken") woken = true;
       else if (event === "stirred") stirred = true;
       else {
-        if (waiting.length >= bound) {
+        bytes += weightOf(event);
+        if (bytes > this.#bound && waiting.length > 0) {
           waiting = [];
+          bytes = weightOf(event);
           lost = true;
         }
         waiting.push({ event, base });
@@ -110,6 +125,7 @@ export class Live {
         }
         const taken = { events: waiting.map(({ event }) => event), lost, behind, stirred, ended };
         waiting = [];
+        bytes = 0;
         lost = false;
         woken = false;
         stirred = false;

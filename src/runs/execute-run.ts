@@ -37,6 +37,7 @@ import { handOver } from "./hand-over.js";
 import { InFlight } from "./in-flight.js";
 import type { RunControl } from "./run-control.js";
 import type { ExecuteDeps, RunJob } from "./run-job.js";
+import { stopsUnread } from "./on-disconnect.js";
 import { outcomeOf } from "./run-outcome.js";
 import { RunPosition, type Lost } from "./run-position.js";
 import { runTask } from "./run-task.js";
@@ -59,6 +60,8 @@ const CRASH_LOOP = 3;
 /** The run's result; null when another process goes on with it. */
 export function executeRun(job: RunJob, control: RunControl, deps: ExecuteDeps): Promise<RunResult | null> {
   const about = { thread_id: job.ref.threadId, run_id: job.run.runId };
+  const { ref, epoch } = job;
+  if (stopsUnread(job.run)) control.unread = { ref, epoch, since: performance.now() };
   return context.run(about, () => new Execution(job, control, deps).run());
 }
 

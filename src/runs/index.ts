@@ -8,6 +8,7 @@ export { MAX_RECURSION_LIMIT, type InputRequest, type RunConfig } from "./reques
 export { requestKey } from "./request-key.js";
 export { asJsonSchema } from "./response-schema.js";
 export type { ResumeRequest, RunHandle, StopReceipt, Waiting } from "./requests.js";
+export type { Arrival } from "./accepting.js";
 export { Runtime } from "./runtime.js";
 export { THREAD_ID } from "./thread-key.js";
 export type { Gap } from "./run-reader.js";

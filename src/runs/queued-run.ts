@@ -14,6 +14,7 @@ import { errorText } from "../lib/show.js";
 import type { Live } from "../events/index.js";
 import { beginning, type Beginning } from "./beginning.js";
 import { sameMessage } from "./message-input.js";
+import { toldAtStart } from "./on-disconnect.js";
 import { readRequest } from "./queued-request.js";
 import type { CheckedConfig } from "./request-input.js";
 import { messageEvent } from "./run-draft.js";
@@ -38,7 +39,7 @@ export function freshRun(
       input: { ...input.fields, ...(input.messages.length === 0 ? {} : { messages: input.messages }) },
       resumes: false,
     },
-    { content: "The run begins." },
+    { content: "The run begins.", metadata: toldAtStart(config) },
   );
   return {
     def,

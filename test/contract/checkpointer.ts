@@ -13,6 +13,7 @@ import { lateRecordsContract } from "./late-records.js";
 import { listsContract } from "./lists.js";
 import { logContract } from "./log.js";
 import { oddValuesContract } from "./odd-values.js";
+import { presenceContract } from "./presence.js";
 import { queueContract } from "./queue.js";
 import { removalContract } from "./removal.js";
 import { requestKeysContract } from "./request-keys.js";
@@ -71,5 +72,6 @@ export function checkpointerContract(name: string, make: Make, { shares }: { sha
     upkeepContract(subject);
     if (shares) liveEdgeContract(subject);
     else test("no live events go anywhere", () => expect(subject().liveEdge).toBeNull());
+    presenceContract(subject);
   });
 }

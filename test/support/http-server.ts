@@ -73,6 +73,7 @@ export async function serve(
       bodyLimit: 1_048_576,
       sseHeartbeatMs: 15_000,
       sseRetryMs: 1000,
+      sseStallMs: 30_000,
       version: "0.0.0-test",
       ...of.http,
     },

@@ -34,6 +34,7 @@ import { addToQueue, stopAll } from "./queue.js";
 import { refusal } from "./refusal.js";
 import { RequestKeys } from "./request-keys.js";
 import { MemoryInbox } from "./memory-inbox.js";
+import { MemoryPresence } from "./memory-presence.js";
 import { MemoryUpkeep } from "./memory-upkeep.js";
 import {
   decisionRecord,
@@ -67,6 +68,7 @@ export class InMemoryCheckpointer implements Checkpointer {
     inbox: this.inbox,
     remove: (ref) => void this.remove(ref),
   });
+  readonly presence = new MemoryPresence((ref) => this.#threads.get(keyOf(ref)));
 
   async open(): Promise<void> {
     // Nothing to prepare.

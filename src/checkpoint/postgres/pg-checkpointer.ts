@@ -15,6 +15,7 @@ import type {
   LiveEdge,
   LogEntry,
   Owned,
+  Presence,
   RequestKey,
   RunRecord,
   StopOutcome,
@@ -35,6 +36,7 @@ import { PgDatabase, type PgOptions } from "./pg-database.js";
 import { PgliteDatabase, type PgliteOptions } from "./pglite-database.js";
 import { PgInbox } from "./pg-inbox.js";
 import { PgLiveEdge } from "./pg-live-edge.js";
+import { PgPresence } from "./pg-presence.js";
 import { PgUpkeep } from "./pg-upkeep.js";
 import {
   eventsOf,
@@ -72,6 +74,7 @@ export class PgCheckpointer implements Checkpointer {
   readonly upkeep: Upkeep;
   readonly inbox: PgInbox;
   readonly liveEdge: LiveEdge | null;
+  readonly presence: Presence;
   readonly #db: Database;
   readonly #writes = new GroupCommit<Written>((args) => writeAll(this.#db, args));
   readonly #channel: WakeChannel;
@@ -88,6 +91,7 @@ export class PgCheckpointer implements Checkpointer {
     this.#channel.onWake((wake) => this.inbox.heed(wake));
     const tell = (wake: Wake): void => this.#channel.tell(wake);
     this.liveEdge = this.#db.directUrl === null ? null : new PgLiveEdge(this.#db, tell);
+    this.presence = new PgPresence(this.#db);
   }
 
   get describe(): string {

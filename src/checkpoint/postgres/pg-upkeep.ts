@@ -106,6 +106,10 @@ export class PgUpkeep implements Upkeep {
   }
 
   async sweepWorkers(silentMs: number): Promise<number> {
+    await this.#db.query(
+      "DELETE FROM holdpoint.reader WHERE seen_at < clock_timestamp() - $1 * interval '1 ms'",
+      [silentMs],
+    );
     const [row] = await this.#db.query<{ count: number }>("SELECT holdpoint.sweep_workers_v1($1) AS count", [
       silentMs,
     ]);

@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
 import type { RunHandle, Waiting } from "../../runs/index.js";
+import { announce, wasRead } from "../arrival.js";
 import { preferHeader, preferredWait } from "../prefer.js";
 import { keyHeader, takeKey } from "../idempotency-key.js";
 import {
@@ -62,7 +63,8 @@ function runRoute(app: App, { runtime }: RouteContext): void {
     "/threads/:id/run",
     {
       config: { permission: "run" },
-      preValidation: takeKey,
+      onRequest: announce(runtime),
+      preValidation: [wasRead, takeKey],
       schema: {
         operationId: "startRun",
         summary: "Start a run and wait for it",
@@ -77,6 +79,7 @@ function runRoute(app: App, { runtime }: RouteContext): void {
       const { params, body, requestKey: key } = request;
       const waitMs = preferredWait(request.headers.prefer);
       const handle = await runtime.runs.start({ ...startRequest(params.id, body), key });
+      request.arrival?.decided();
       return replyWithResult(reply, handle, waitMs);
     },
   );
@@ -87,7 +90,8 @@ function streamRoute(app: App, { runtime, sse }: RouteContext): void {
     "/threads/:id/stream",
     {
       config: { permission: "run" },
-      preValidation: takeKey,
+      onRequest: announce(runtime),
+      preValidation: [wasRead, takeKey],
       schema: {
         operationId: "streamRun",
         summary: "Start a run and stream it",
@@ -100,7 +104,9 @@ function streamRoute(app: App, { runtime, sse }: RouteContext): void {
     },
     async (request, reply) => {
       const { params, body, requestKey: key } = request;
-      return streamRun(reply, sse, await runtime.runs.start({ ...startRequest(params.id, body), key }));
+      const handle = await runtime.runs.start({ ...startRequest(params.id, body), key });
+      request.arrival?.decided();
+      return streamRun(reply, sse, handle);
     },
   );
 }
@@ -110,7 +116,8 @@ function resumeRoute(app: App, { runtime, sse }: RouteContext): void {
     "/threads/:id/resume",
     {
       config: { permission: "decide" },
-      preValidation: takeKey,
+      onRequest: announce(runtime),
+      preValidation: [wasRead, takeKey],
       schema: {
         operationId: "resumeThread",
         summary: "Answer interrupts, or continue a stopped or failed thread",
@@ -125,6 +132,7 @@ function resumeRoute(app: App, { runtime, sse }: RouteContext): void {
       const { params, body, requestKey: key } = request;
       const waitMs = preferredWait(request.headers.prefer);
       const resumed = await runtime.runs.resume({ ...resumeRequest(params.id, body), key });
+      request.arrival?.decided();
       return replyToResume(request, reply, { sse, waitMs }, resumed);
     },
   );
@@ -201,6 +209,7 @@ async function replyWithResult(
   handle: RunHandle,
   waitMs: number | null,
 ): Promise<ReturnType<typeof wireResult>> {
+  if (waitMs !== 0) untilClosed(reply, handle.attend());
   if (waitMs === null) return wireResult(await handle.outcome());
   const result = waitMs === 0 ? null : await handle.outcomeWithin(waitMs);
   if (result !== null) return wireResult(result);
@@ -209,6 +218,13 @@ async function replyWithResult(
     .header("Location", `/threads/${handle.threadId}/runs/${handle.runId}`)
     .header("Preference-Applied", waitMs === 0 ? "respond-async" : `wait=${waitMs / 1000}`);
   return wireResult(await handle.current());
+}
+
+/** Calls `leave` when the caller is gone, or has its answer. */
+function untilClosed({ raw }: FastifyReply, leave: () => void): void {
+  // One that left while its run was being accepted has no further event.
+  if (raw.destroyed || raw.closed) leave();
+  else raw.once("close", leave);
 }
 
 function streamRun(reply: FastifyReply, sse: SseOptions, handle: RunHandle): Promise<void> {
@@ -234,7 +250,6 @@ async function replyToResume(
 }
 
 function startRequest(threadId: string, body: RunBody) {
-  if (body.on_disconnect !== "continue") throw notSupported("on_disconnect", `"${body.on_disconnect}"`);
   const { messages, context_summary: contextSummary, ...fields } = body.input ?? {};
   return {
     ref: threadRef(threadId),
@@ -242,6 +257,7 @@ function startRequest(threadId: string, body: RunBody) {
     input: { messages: messages as MessagesBody, fields: withSummary(fields, contextSummary) },
     config: runConfig(body.config),
     onBusy: body.on_busy,
+    onDisconnect: body.on_disconnect,
     by: ANONYMOUS,
   };
 }

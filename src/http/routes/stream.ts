@@ -34,13 +34,14 @@ export function streamRoutes(app: App, { runtime, sse }: RouteContext): void {
       const follow = request.query.follow === "true";
       const start = await runtime.runs.reader.attach(ref, cursor);
       if (start.nothing && !follow) return reply.code(204).send(null);
-      const { head, after, gap } = start;
+      const { head, after, gap, wished } = start;
       const contentLocation = head.runId === null ? null : `/threads/${ref.threadId}/runs/${head.runId}`;
       const running = head.status === "running";
       await respondWithEvents(
         reply,
         {
-          events: (signal) => runtime.runs.reader.events(ref, after, { signal, ...ending(head.runId) }),
+          events: (signal) =>
+            runtime.runs.reader.events(ref, after, { signal, wished, ...ending(head.runId) }),
           frame,
           contentLocation,
           gap,
