@@ -28,6 +28,18 @@ onEveryStorage("streams", (server) => {
     return { said, more, saidMore, end, graph, thread: unique("t") };
   }
 
+  it("pass over commits that have no events, however many there are in a row", async () => {
+    const graph = server.add(single(() => ({})));
+    const thread = unique("t");
+    const url = `${server.url}/threads/${thread}`;
+    await fetch(`${url}/run`, { method: "POST", body: JSON.stringify({ graph, input: {} }) });
+    for (let i = 0; i < 120; i++)
+      await fetch(`${url}/state`, { method: "PATCH", body: JSON.stringify({ state: {} }) });
+    await fetch(`${url}/run`, { method: "POST", body: JSON.stringify({ input: {} }) });
+    const frames = await (await attach(thread, "?after=0")).rest();
+    expect(names(frames).filter((name) => name === "end")).toHaveLength(2);
+  });
+
   it("of a run have the headers, the opening and every event to the terminal one", async () => {
     const graph = server.add(refund());
     const thread = unique("t");

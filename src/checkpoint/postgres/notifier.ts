@@ -165,7 +165,7 @@ function parsed(payload: string): Payload | null {
     const said: unknown = JSON.parse(payload);
     if (!Array.isArray(said) || typeof said[0] !== "string") return null;
     const fits =
-      said[1] === "*" || [said[1], said[2], said[4] ?? []].every((ids: unknown) => Array.isArray(ids));
+      said[1] === "*" || [said[1], said[2], said[5] ?? []].every((ids: unknown) => Array.isArray(ids));
     return fits ? (said as unknown as Payload) : null;
   } catch {
     return null;
