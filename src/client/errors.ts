@@ -110,6 +110,8 @@ export class InvalidThreadIdError extends HoldpointError<"invalid_thread_id"> {}
 export class TooDeepError extends HoldpointError<"too_deep"> {}
 /** 422: a value cannot be stored as JSON without loss. */
 export class NotSerialisableError extends HoldpointError<"not_serialisable"> {}
+/** 422: the database does not take a value of this size or kind. */
+export class NotStorableError extends HoldpointError<"not_storable"> {}
 /** 422: the server serves several graphs, which `problem.graphs` names. */
 export class GraphRequiredError extends HoldpointError<"graph_required", { readonly graphs: string[] }> {}
 /** 422: the idempotency key was used for another request. */
@@ -160,6 +162,7 @@ export const ERROR_CLASSES = {
   invalid_thread_id: InvalidThreadIdError,
   too_deep: TooDeepError,
   not_serialisable: NotSerialisableError,
+  not_storable: NotStorableError,
   graph_required: GraphRequiredError,
   idempotency_key_reused: IdempotencyKeyReusedError,
   message_exists: MessageExistsError,

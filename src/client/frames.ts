@@ -2,6 +2,7 @@
 import { createParser, type EventSourceMessage } from "eventsource-parser";
 import { ConnectionError } from "./errors.js";
 import type { Scope } from "./scope.js";
+import type { GapEvent } from "./types.js";
 
 /** One frame: its `id:`, where it has one, its `event:` and its `data:`. */
 export type Frame = EventSourceMessage;
@@ -47,3 +48,7 @@ export async function* frames(
 /** Why a connection was cut that says nothing. */
 export const stalled = (ms: number): ConnectionError =>
   new ConnectionError(`nothing came for ${ms} ms, not even a sign of life`);
+
+/** The frame that says which events are gone; null of any other one. */
+export const gapOf = ({ event, data }: Frame): GapEvent | null =>
+  event === "gap" ? { event_type: "gap", data: JSON.parse(data) as GapEvent["data"] } : null;

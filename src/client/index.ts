@@ -1,7 +1,7 @@
 /** `holdpoint/client`: the server's routes as typed calls, for browsers and Node. */
 export { Graphs, HoldpointClient } from "./client.js";
 export * from "./errors.js";
-export { Interrupts } from "./interrupts.js";
+export { Interrupts, type InboxStreamOptions } from "./interrupts.js";
 export { List } from "./list.js";
 export { EventStream } from "./reconnect.js";
 export type { RetryOptions } from "./retry.js";

@@ -1,6 +1,6 @@
 /** The streams of a thread: all that happens on it, and one run to its end. */
 import { ConnectionError } from "./errors.js";
-import type { Frame } from "./frames.js";
+import { gapOf, type Frame } from "./frames.js";
 import { EventStream, type Source } from "./reconnect.js";
 import type { Asked, CallOptions, QueryValues, Transport } from "./transport.js";
 import type { EventOf, RunEvent, RunResult, ThreadEvent } from "./types.js";
@@ -28,13 +28,13 @@ class ThreadFrames {
   /** The number up to which everything was read, or is gone. */
   seq: number | null = null;
 
-  read({ event, data }: Frame): ThreadEvent | null {
-    if (event === "gap") {
-      const gap = JSON.parse(data) as { from: number; to: number };
-      this.seq = Math.max(this.seq ?? 0, gap.to);
-      return { event_type: "gap", data: gap };
+  read(frame: Frame): ThreadEvent | null {
+    const gap = gapOf(frame);
+    if (gap !== null) {
+      this.seq = Math.max(this.seq ?? 0, gap.data.to);
+      return gap;
     }
-    const told = JSON.parse(data) as RunEvent;
+    const told = JSON.parse(frame.data) as RunEvent;
     // What is in no log has no number.
     if (told.seq === 0) return told;
     if (this.seq !== null && told.seq <= this.seq) return null;

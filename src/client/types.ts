@@ -43,6 +43,11 @@ export interface GapEvent {
   readonly event_type: "gap";
   readonly data: { readonly from: number; readonly to: number };
 }
+/** What happened to an interrupt; `current` ends what is open when the stream begins. */
+export type InboxEvent = Schemas["InboxEvent"];
+/** What the stream of the inbox gives. */
+export type InboxChange = InboxEvent | GapEvent;
+
 /** What a thread's stream gives. */
 export type ThreadEvent = RunEvent | GapEvent;
 

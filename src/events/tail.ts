@@ -9,7 +9,7 @@
  * T4. Live events of another process are read before the log, and given after it: the log has been read at least to where it
  *     stood when they were. They come without a hole: a missing one may be one that the log will have.
  */
-import type { RunEvent } from "../engine/index.js";
+import { isTerminal, type RunEvent } from "../engine/index.js";
 import { deferred } from "../lib/deferred.js";
 import type { Live, Subscription } from "./live.js";
 
@@ -34,7 +34,7 @@ export interface TailOptions {
   /** Milliseconds to the next look at the log, asked each time: long while the run is in this process. */
   readonly pollMs: () => number;
   readonly signal: AbortSignal;
-  /** Asked once all that is there was given: whether to end now. */
+  /** Asked once all that is there was given, after a look at the log and after the end of a run: whether to end now. */
   readonly idle?: () => Promise<boolean>;
 }
 
@@ -54,6 +54,8 @@ class Tail {
   /** There may be something new in the log, or ahead of it. */
   #isBehind = true;
   #ended = false;
+  /** The log was looked at, or a run has ended, since `idle` was asked: live events alone do not end a thread's work. */
+  #mayBeIdle = true;
 
   constructor(options: TailOptions) {
     this.#options = options;
@@ -75,11 +77,12 @@ class Tail {
         this.#isBehind ||= lost || behind || stirred;
         this.#edge = lost ? live.pending(key) : [...this.#edge, ...events];
         if (lost || behind) continue;
+        this.#mayBeIdle ||= this.#edge.some(({ eventType }) => isTerminal(eventType));
         yield* this.#give(this.#edge);
         this.#edge = [];
         if (this.#ended) return;
         if (this.#isBehind || events.length > 0) continue;
-        if (this.#options.idle !== undefined && (await this.#options.idle())) {
+        if (await this.#isIdle()) {
           // Once more: what was committed while `idle` asked is still given.
           yield* this.#give((await this.#options.read(this.#cursor)) ?? []);
           return;
@@ -92,9 +95,16 @@ class Tail {
     }
   }
 
+  async #isIdle(): Promise<boolean> {
+    if (!this.#mayBeIdle || this.#options.idle === undefined) return false;
+    this.#mayBeIdle = false;
+    return this.#options.idle();
+  }
+
   /** What the log has by now; false where nobody can say. */
   async *#catchUp(subscription: Subscription): AsyncGenerator<RunEvent, boolean, undefined> {
     const { key, live, read, signal } = this.#options;
+    this.#mayBeIdle = true;
     const ahead = (await this.#options.ahead?.(this.#cursor)) ?? null;
     this.#isBehind = ahead?.more ?? false;
     if (ahead !== null) this.#edge = [...this.#edge, ...ahead.events].sort(bySeq);

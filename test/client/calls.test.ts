@@ -61,6 +61,13 @@ describe("every route", () => {
     );
     expectShape("interrupt", open);
     expectShape("interrupt", await holdpoint.interrupts.get(open?.id ?? ""));
+    const now: string[] = [];
+    for await (const change of holdpoint.interrupts.stream({ graph: "refund" })) {
+      expectShape("inboxEvent", change);
+      now.push(change.event_type);
+      if (change.event_type === "current") break;
+    }
+    expect(now).toContain("opened");
     const fork = await thread.fork({ checkpoint_id: checkpoint.checkpoint_id });
     expectShape("thread", fork);
     const done = await holdpoint.interrupts.decide(open?.id ?? "", { decision: "approve" });

@@ -319,3 +319,39 @@ describe("patience", () => {
     expect(refused).toBe(3);
   });
 });
+
+test("the inbox tells of each change once, over connections that break", async () => {
+  const wire = await startProxy(server.url);
+  const inbox = client({ baseUrl: wire.url }).interrupts.stream();
+  const changes: [type: string, thread: string | null][] = [];
+  const upToChange = async (type: string, of: string | null): Promise<void> => {
+    for (;;) {
+      const { value, done } = await within(`the inbox tells of ${type}`, inbox.next());
+      if (done === true || value.event_type === "gap") throw new Error("it has a gap, or an end");
+      changes.push([value.event_type, value.thread_id]);
+      if (value.event_type === type && value.thread_id === of) return;
+    }
+  };
+  await upToChange("current", null);
+  const [one, two] = [client().thread(unique("t")), client().thread(unique("t"))];
+  const body = { graph: "refund", input: { messages: ["x"], amount: 3 } };
+  await one.run(body);
+  await upToChange("opened", one.id);
+  wire.cut();
+  await one.resume({ decision: "approve" });
+  await two.run(body);
+  wire.mend();
+  await upToChange("opened", two.id);
+  wire.cut();
+  await two.stop();
+  wire.mend();
+  await upToChange("cancelled", two.id);
+  inbox.close();
+  const theirs = changes.filter(([, thread]) => thread === one.id || thread === two.id);
+  expect(theirs).toEqual([
+    ["opened", one.id],
+    ["decided", one.id],
+    ["opened", two.id],
+    ["cancelled", two.id],
+  ]);
+});

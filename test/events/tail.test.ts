@@ -8,8 +8,9 @@ import { settled } from "../support/latch.js";
 const HOUR = 3_600_000;
 const KEY = "thread";
 
-// A reader looks at nothing but the number.
-const event = (seq: number): RunEvent => ({ seq, eventType: "custom", runId: "run" }) as RunEvent;
+// A reader looks at little more than the number.
+const event = (seq: number): RunEvent =>
+  ({ seq, eventType: "custom", runId: "run", content: "", data: {} }) as unknown as RunEvent;
 
 /** A log that others write to, and a reader of it that looks once an hour by itself. */
 function scene(logged: number[]) {
