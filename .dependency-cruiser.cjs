@@ -73,6 +73,18 @@ module.exports = {
       "The faces stand beside each other: put what both need into runs/, what only one needs into that one.",
     ),
     only(
+      "the-client-stands-alone",
+      { path: "^src/client/" },
+      { pathNot: "^src/client/|node_modules/eventsource-parser/" },
+      "Browsers load the client: it takes its types from openapi.yaml, what the platform has, and one parser.",
+    ),
+    only(
+      "nobody-needs-the-client",
+      { path: "^src/", pathNot: "^src/client/" },
+      { path: "^src/client/" },
+      "The client is for others: what the server needs too is written in src/lib.",
+    ),
+    only(
       "only-roots-pick-adapters",
       {
         path: "^src/",

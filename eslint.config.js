@@ -22,7 +22,7 @@ const environment = [
 ];
 
 export default tseslint.config(
-  { ignores: ["dist/", "coverage/", "node_modules/", ".holdpoint/"] },
+  { ignores: ["dist/", "coverage/", "node_modules/", ".holdpoint/", "src/client/api.gen.ts"] },
   ...tseslint.configs.strictTypeChecked,
   {
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },

@@ -72,6 +72,14 @@ const schema = z.object({
   HOLDPOINT_SSE_RETRY_MS: whole(0, 3_600_000)
     .default(1000)
     .describe("how long a browser waits before it reconnects a stream"),
+  HOLDPOINT_SSE_STALL_MS: whole(1, 3_600_000)
+    .default(30_000)
+    .describe("a stream whose reader takes nothing for so long is closed; it comes back with its cursor"),
+  HOLDPOINT_SSE_BUFFER: whole(1024, 1 << 30)
+    .default(1_048_576)
+    .describe(
+      "bytes of events that wait in memory for a reader that is slower than its run; what is beyond them it is given from the log",
+    ),
   HOLDPOINT_DRAIN_MS: whole(0, 3_600_000)
     .default(10_000)
     .describe("how long a shutdown waits for steps to finish"),

@@ -43,6 +43,7 @@ export const ERRORS = {
   },
   too_deep: { category: "invalid", message: "A value is nested too deeply." },
   not_serialisable: { category: "invalid", message: "A value cannot be stored as JSON without loss." },
+  not_storable: { category: "invalid", message: "The database does not take what was to be stored." },
   graph_required: { category: "invalid", message: "The server serves several graphs: name one." },
   idempotency_key_reused: {
     category: "invalid",
@@ -108,6 +109,16 @@ export function isAway(error: unknown): boolean {
     error.code === "database_unavailable" &&
     !(error instanceof StorageUnusable)
   );
+}
+
+/** The refusal, where the storage will never take what was to be stored: sending it again would not help. */
+export function refusalIn(error: unknown): HoldpointError | null {
+  if (error instanceof HoldpointError) return error.code === "not_storable" ? error : null;
+  // More JSON than one string of JavaScript holds.
+  const isTooLong = error instanceof RangeError && /string length/i.test(error.message);
+  return isTooLong
+    ? new HoldpointError("not_storable", "it is too large for one write", {}, { cause: error })
+    : null;
 }
 
 export interface ValidationFault {

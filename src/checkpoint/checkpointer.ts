@@ -31,10 +31,16 @@ import type {
   CheckpointRecord,
   DecisionRecord,
 } from "./records.js";
+import type { Inbox } from "./inbox.js";
+import type { LiveEdge } from "./live-edge.js";
+import type { Presence } from "./presence.js";
 import type { ThreadRef, Wake } from "./wake.js";
 import type { Upkeep } from "./upkeep.js";
 import type { RequestKey, UsedKey, Enqueue, Enqueued, Write, Fork, Forked, Written } from "./writes.js";
 
+export type * from "./inbox.js";
+export type * from "./live-edge.js";
+export type * from "./presence.js";
 export type * from "./records.js";
 export type * from "./upkeep.js";
 export type * from "./writes.js";
@@ -50,6 +56,12 @@ export interface Checkpointer {
   readonly describe: string;
   /** What is done by the clock, once for all processes. */
   readonly upkeep: Upkeep;
+  /** What happens to the interrupts of all threads. */
+  readonly inbox: Inbox;
+  /** The way of live events to other processes; null where there can be none. */
+  readonly liveEdge: LiveEdge | null;
+  /** Who reads, over all processes. */
+  readonly presence: Presence;
   /** Answers while the storage does and takes writes; throws otherwise. */
   ping(): Promise<void>;
 

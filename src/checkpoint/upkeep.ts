@@ -8,6 +8,7 @@ export const TIMER_KINDS = [
   "sweep-workers",
   "sweep-events",
   "sweep-threads",
+  "sweep-inbox",
 ] as const;
 export type TimerKind = (typeof TIMER_KINDS)[number];
 
@@ -56,4 +57,9 @@ export interface Upkeep {
    * threads behind `after`, in the order of their keys; where to go on, or null.
    */
   sweepEvents(quietMs: number, limit: number, after: ThreadRef | null): Promise<ThreadRef | null>;
+  /**
+   * Numbers the entries of the inbox that nobody has read, and deletes those that are older than `oldMs`, at most `limit` of
+   * each; never that something opened which is still open. Whether there are more. Null deletes none.
+   */
+  sweepInbox(oldMs: number | null, limit: number): Promise<boolean>;
 }

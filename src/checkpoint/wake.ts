@@ -8,9 +8,13 @@ export interface ThreadRef {
 export type Wake =
   /** Something was committed. */
   | { readonly kind: "thread"; readonly ref: ThreadRef }
+  /** Something happened in a step that is not committed yet. */
+  | { readonly kind: "live"; readonly ref: ThreadRef }
   /** A stop was requested of its run. */
   | { readonly kind: "stop"; readonly ref: ThreadRef }
   /** A run waits to be claimed. */
   | { readonly kind: "work" }
+  /** Interrupts opened, or were decided. */
+  | { readonly kind: "inbox" }
   /** Hints may have been lost, or will be: look at everything. */
   | { readonly kind: "rescan" };

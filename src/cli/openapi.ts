@@ -15,6 +15,7 @@ export async function openapi(): Promise<void> {
     bodyLimit: 1,
     sseHeartbeatMs: 1,
     sseRetryMs: 1,
+    sseStallMs: 1,
     version: VERSION,
   });
   const { body } = await server.inject({ url: "/openapi.yaml", headers: { host: "localhost" } });

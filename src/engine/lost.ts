@@ -12,6 +12,7 @@ export function loseAttempt(snapshot: Snapshot, place: Place, lost: LostAttempt)
     crash: "its process died",
     timeout: "it timed out",
     stop: "a stop gave it up",
+    refused: "the database refused what it gave",
   }[lost.cause];
   const ask: Ask = {
     key: `crash:${lost.attempt}`,

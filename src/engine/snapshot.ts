@@ -112,7 +112,7 @@ export interface Task {
 export interface LostAttempt {
   readonly attempt: number;
   readonly beganAt: string;
-  readonly cause: "crash" | "timeout" | "stop";
+  readonly cause: "crash" | "timeout" | "stop" | "refused";
   /** Names of the `once` results that it had stored. */
   readonly once: readonly string[];
 }

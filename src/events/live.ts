@@ -1,12 +1,20 @@
 import type { GraphDefinition, RunEvent } from "../engine/index.js";
+import { weightOf } from "./weight.js";
 
 /** A listener's own view of a thread's events, as they happen in this process. */
 export interface Subscription {
   /**
    * Events that happened since the subscription, oldest first, taken out. `lost` says that some had to be dropped; `behind`
-   * that the log may have some that this process does not know and that a reader which has come to `cursor` does not have.
+   * that the log may have some that this process does not know and that a reader which has come to `cursor` does not have;
+   * `stirred` that live events happened in another process.
    */
-  take(cursor: number): { events: RunEvent[]; lost: boolean; behind: boolean; ended: boolean };
+  take(cursor: number): {
+    events: RunEvent[];
+    lost: boolean;
+    behind: boolean;
+    stirred: boolean;
+    ended: boolean;
+  };
   /** Live events of the running step that were there when the subscription began and are in no log yet. */
   readonly pending: readonly RunEvent[];
   close(): void;
@@ -19,7 +27,7 @@ export interface LivePlace {
   readonly base: number;
 }
 
-type Listener = (event: RunEvent | "ended" | "woken", base: number) => void;
+type Listener = (event: RunEvent | "ended" | "woken" | "stirred", base: number) => void;
 
 interface Channel {
   readonly listeners: Set<Listener>;
@@ -34,7 +42,18 @@ interface Channel {
 export class Live {
   readonly #channels = new Map<string, Channel>();
   #closed = false;
+  /** Bytes that may wait for one reader before it is sent back to the log. */
+  readonly #bound: number;
   readonly #taps = new Set<(event: RunEvent, graph: GraphDefinition) => void>();
+
+  constructor(bound: number) {
+    this.#bound = bound;
+  }
+
+  /** How many readers wait here for what happens. */
+  get readers(): number {
+    return [...this.#channels.values()].reduce((sum, { listeners }) => sum + listeners.size, 0);
+  }
 
   /** `committed` is what the log has now: pending events up to it are no longer needed. */
   publish({ key, graph, base }: LivePlace, events: readonly RunEvent[], committed: number | null): void {
@@ -59,25 +78,35 @@ export class Live {
     for (const channel of woken) for (const listener of channel?.listeners ?? []) listener("woken", 0);
   }
 
+  /** Live events of the thread happened in another process: its readers look for them. */
+  stir(key: string): void {
+    for (const listener of this.#channels.get(key)?.listeners ?? []) listener("stirred", 0);
+  }
+
   /** All readers end once they have what came before, and new ones with what the log has. */
   close(): void {
     this.#closed = true;
     for (const key of [...this.#channels.keys()]) this.end(key);
   }
 
-  /** `bound` is how many events may wait for a reader before it is sent back to the log; `notify` says that some wait. */
-  subscribe(key: string, notify: () => void, bound = 2000): Subscription {
+  /** `notify` says that some wait. */
+  subscribe(key: string, notify: () => void): Subscription {
     const channel = this.#channel(key);
     let waiting: { readonly event: RunEvent; readonly base: number }[] = [];
+    let bytes = 0;
     let lost = false;
     let ended = this.#closed;
     let woken = false;
+    let stirred = false;
     const listener: Listener = (event, base) => {
       if (event === "ended") ended = true;
       else if (event === "woken") woken = true;
+      else if (event === "stirred") stirred = true;
       else {
-        if (waiting.length >= bound) {
+        bytes += weightOf(event);
+        if (bytes > this.#bound && waiting.length > 0) {
           waiting = [];
+          bytes = weightOf(event);
           lost = true;
         }
         waiting.push({ event, base });
@@ -94,10 +123,12 @@ export class Live {
           behind ||= base > known;
           known = Math.max(known, event.seq);
         }
-        const taken = { events: waiting.map(({ event }) => event), lost, behind, ended };
+        const taken = { events: waiting.map(({ event }) => event), lost, behind, stirred, ended };
         waiting = [];
+        bytes = 0;
         lost = false;
         woken = false;
+        stirred = false;
         return taken;
       },
       close: () => {

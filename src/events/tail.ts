@@ -6,92 +6,154 @@
  * T3. The log is the truth. What happens in this process arrives at once; a hint, and behind it a timer, sends the reader to
  *     the log for what happened in others, and one that fell behind goes back there; so does one that has not yet read the
  *     commit that an event of this process stands on.
+ * T4. Live events of another process are read before the log, and given after it: the log has been read at least to where it
+ *     stood when they were. They come without a hole: a missing one may be one that the log will have.
  */
-import type { RunEvent } from "../engine/index.js";
+import { isTerminal, type RunEvent } from "../engine/index.js";
 import { deferred } from "../lib/deferred.js";
-import type { Live } from "./live.js";
+import type { Live, Subscription } from "./live.js";
+
+/** Live events of a step that executes in another process, without a hole above `seq` and above the cursor. */
+export interface Ahead {
+  /** The thread's seq in the same moment. */
+  readonly seq: number;
+  readonly events: readonly RunEvent[];
+  /** There may be more: it is asked again once these were given. */
+  readonly more: boolean;
+}
 
 export interface TailOptions {
   readonly key: string;
   /** Committed events above `after`, in order; empty = there is nothing newer; null = nobody can say, and the reader ends. */
   readonly read: (after: number) => Promise<readonly RunEvent[] | null>;
+  /** What another process tells ahead of the log; null where nobody can say, or the step executes here. */
+  readonly ahead?: (after: number) => Promise<Ahead | null>;
   readonly live: Live;
   /** Only events above this. */
   readonly after: number;
   /** Milliseconds to the next look at the log, asked each time: long while the run is in this process. */
   readonly pollMs: () => number;
   readonly signal: AbortSignal;
-  /** Asked once all that is there was given: whether to end now. */
+  /** Asked once all that is there was given, after a look at the log and after the end of a run: whether to end now. */
   readonly idle?: () => Promise<boolean>;
 }
 
 /** Ends when the signal aborts, when the thread's channel ends, when `idle` says so, or when its consumer leaves. */
-export async function* tail(options: TailOptions): AsyncGenerator<RunEvent, void, undefined> {
-  const { key, read, live, pollMs, signal } = options;
-  let cursor = options.after;
-  let wake = deferred();
-  const notify = (): void => wake.resolve();
-  const subscription = live.subscribe(key, notify);
-  signal.addEventListener("abort", notify);
-  const fresh = (event: RunEvent): boolean => {
-    if (event.seq <= cursor) return false;
-    cursor = event.seq;
-    return true;
-  };
-  try {
-    let edge: readonly RunEvent[] = subscription.pending;
-    let readLog = true;
-    let ended = false;
-    while (!signal.aborted) {
-      if (readLog) {
-        readLog = false;
-        let page = await read(cursor);
-        for (; page !== null && page.length > 0 && !isAborted(signal); page = await read(cursor)) {
-          // What happened live below a logged event comes before it: a commit during this reading folds no deltas away.
-          const early = subscription.take(cursor);
-          edge = early.lost ? live.pending(key) : [...edge, ...early.events];
-          ended ||= early.ended;
-          for (const event of merge(edge, page)) if (fresh(event) && !isAborted(signal)) yield event;
-          edge = edge.filter((event) => event.seq > cursor);
+export function tail(options: TailOptions): AsyncGenerator<RunEvent, void, undefined> {
+  return new Tail(options).events();
+}
+
+class Tail {
+  readonly #options: TailOptions;
+  #cursor: number;
+  #wake = deferred();
+  /** Live events that are not given yet, in order. */
+  #edge: readonly RunEvent[] = [];
+  /** The log was read at least to here. */
+  #logged = -1;
+  /** There may be something new in the log, or ahead of it. */
+  #isBehind = true;
+  #ended = false;
+  /** The log was looked at, or a run has ended, since `idle` was asked: live events alone do not end a thread's work. */
+  #mayBeIdle = true;
+
+  constructor(options: TailOptions) {
+    this.#options = options;
+    this.#cursor = options.after;
+  }
+
+  async *events(): AsyncGenerator<RunEvent, void, undefined> {
+    const { key, live, signal } = this.#options;
+    const notify = (): void => this.#wake.resolve();
+    const subscription = live.subscribe(key, notify);
+    signal.addEventListener("abort", notify);
+    try {
+      this.#edge = subscription.pending;
+      while (!signal.aborted) {
+        if (this.#isBehind && !(yield* this.#catchUp(subscription))) return;
+        this.#wake = deferred();
+        const { events, lost, behind, stirred, ended } = subscription.take(this.#cursor);
+        this.#ended ||= ended;
+        this.#isBehind ||= lost || behind || stirred;
+        this.#edge = lost ? live.pending(key) : [...this.#edge, ...events];
+        if (lost || behind) continue;
+        this.#mayBeIdle ||= this.#edge.some(({ eventType }) => isTerminal(eventType));
+        yield* this.#give(this.#edge);
+        this.#edge = [];
+        if (this.#ended) return;
+        if (this.#isBehind || events.length > 0) continue;
+        if (await this.#isIdle()) {
+          // Once more: what was committed while `idle` asked is still given.
+          yield* this.#give((await this.#options.read(this.#cursor)) ?? []);
+          return;
         }
-        // What happens now may stand on what could not be read: nothing more is given.
-        if (page === null) return;
+        await this.#news(notify);
       }
-      wake = deferred();
-      const { events, lost, behind, ended: over } = subscription.take(cursor);
-      ended ||= over;
-      if (lost || behind) {
-        edge = lost ? live.pending(key) : [...edge, ...events];
-        readLog = true;
-        continue;
-      }
-      for (const event of [...edge, ...events]) if (fresh(event) && !isAborted(signal)) yield event;
-      edge = [];
-      if (ended) return;
-      if (events.length > 0) continue;
-      if (options.idle !== undefined && (await options.idle())) {
-        // Once more: what was committed while `idle` asked is still given.
-        for (const event of (await read(cursor)) ?? []) if (fresh(event)) yield event;
-        return;
-      }
-      const timer = setTimeout(() => {
-        readLog = true;
-        notify();
-      }, pollMs());
-      await wake.promise;
-      clearTimeout(timer);
+    } finally {
+      subscription.close();
+      signal.removeEventListener("abort", notify);
     }
-  } finally {
-    subscription.close();
-    signal.removeEventListener("abort", notify);
+  }
+
+  async #isIdle(): Promise<boolean> {
+    if (!this.#mayBeIdle || this.#options.idle === undefined) return false;
+    this.#mayBeIdle = false;
+    return this.#options.idle();
+  }
+
+  /** What the log has by now; false where nobody can say. */
+  async *#catchUp(subscription: Subscription): AsyncGenerator<RunEvent, boolean, undefined> {
+    const { key, live, read, signal } = this.#options;
+    this.#mayBeIdle = true;
+    const ahead = (await this.#options.ahead?.(this.#cursor)) ?? null;
+    this.#isBehind = ahead?.more ?? false;
+    if (ahead !== null) this.#edge = [...this.#edge, ...ahead.events].sort(bySeq);
+    if (ahead !== null && ahead.seq <= this.#logged) return true;
+    let page = await read(this.#cursor);
+    while (page !== null && page.length > 0 && !isAborted(signal)) {
+      // What happened live below a logged event comes before it: a commit during this reading folds no deltas away.
+      const early = subscription.take(this.#cursor);
+      this.#edge = early.lost ? live.pending(key) : [...this.#edge, ...early.events];
+      this.#ended ||= early.ended;
+      // This may be the last page that is read now.
+      this.#isBehind ||= early.lost || early.behind || early.stirred;
+      yield* this.#give(merge(this.#edge, page));
+      this.#edge = this.#edge.filter((event) => event.seq > this.#cursor);
+      page = ahead !== null && this.#cursor >= ahead.seq ? [] : await read(this.#cursor);
+    }
+    // What happens now may stand on what could not be read: nothing more is given.
+    if (page === null) return false;
+    if (ahead !== null) this.#logged = ahead.seq;
+    return true;
+  }
+
+  /** Those that are new. */
+  *#give(events: readonly RunEvent[]): Generator<RunEvent, void, undefined> {
+    for (const event of events) {
+      if (event.seq <= this.#cursor || isAborted(this.#options.signal)) continue;
+      this.#cursor = event.seq;
+      yield event;
+    }
+  }
+
+  /** Waits for something to happen, or for the next look at the log. */
+  async #news(notify: () => void): Promise<void> {
+    const timer = setTimeout(() => {
+      this.#isBehind = true;
+      notify();
+    }, this.#options.pollMs());
+    await this.#wake.promise;
+    clearTimeout(timer);
   }
 }
 
 /** A page of the log with the live events that belong below its last one, in order. */
 function merge(live: readonly RunEvent[], page: readonly RunEvent[]): RunEvent[] {
   const last = page.at(-1)?.seq ?? 0;
-  return [...live.filter((event) => event.seq < last), ...page].sort((a, b) => a.seq - b.seq);
+  return [...live.filter((event) => event.seq < last), ...page].sort(bySeq);
 }
+
+const bySeq = (a: RunEvent, b: RunEvent): number => a.seq - b.seq;
 
 // The signal changes while the generator is suspended, which the type checker cannot know.
 const isAborted = (signal: AbortSignal): boolean => signal.aborted;

@@ -30,7 +30,7 @@ export async function loadGraphs(paths: readonly string[]): Promise<LoadedGraph[
     fsCache: false,
     alias: {
       holdpoint: fileURLToPath(new URL(`../index${extname(own)}`, own)),
-      zod: fileURLToPath(import.meta.resolve("zod")),
+      ...ours(ZOD),
     },
   });
   const loaded: LoadedGraph[] = [];
@@ -63,6 +63,12 @@ export async function loadGraphs(paths: readonly string[]): Promise<LoadedGraph[
   }
   return loaded;
 }
+
+/** Ways of importing zod, all to one copy: the loader would look for `zod/v4` inside the file that `zod` leads to. */
+const ZOD = ["zod", "zod/v4", "zod/v4/core", "zod/v4-mini", "zod/v4/mini", "zod/mini", "zod/v3"];
+
+const ours = (names: readonly string[]): Record<string, string> =>
+  Object.fromEntries(names.map((name) => [name, fileURLToPath(import.meta.resolve(name))]));
 
 function entryOf(graph: CompiledGraph, exported: string, file: string): LoadedGraph {
   return { name: nameOf(graph, exported, file), graph, file };

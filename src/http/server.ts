@@ -5,6 +5,7 @@ import { validatorCompiler, type ZodTypeProvider } from "fastify-type-provider-z
 import { stringify } from "yaml";
 import { HoldpointError } from "../errors.js";
 import type { Runtime } from "../runs/index.js";
+import { registerArrivals } from "./arrival.js";
 import { description } from "./description.js";
 import { callerRefusal, registerGuard } from "./guard.js";
 import { registerIdempotencyKeys } from "./idempotency-key.js";
@@ -12,6 +13,7 @@ import { registerJsonBody } from "./json-body.js";
 import { registerProblems, sendProblem } from "./problem.js";
 import type { App, RouteContext } from "./route-context.js";
 import { graphRoutes } from "./routes/graphs.js";
+import { inboxStreamRoutes } from "./routes/inbox-stream.js";
 import { interruptRoutes } from "./routes/interrupts.js";
 import { runRoutes } from "./routes/runs.js";
 import { serviceRoutes } from "./routes/service.js";
@@ -26,11 +28,9 @@ export interface HttpOptions {
   readonly bodyLimit: number;
   readonly sseHeartbeatMs: number;
   readonly sseRetryMs: number;
+  readonly sseStallMs: number;
   readonly version: string;
 }
-
-/** A stalled reader is let go after this long; it comes back with its cursor. */
-const STALL_MS = 30_000;
 
 /** Builds the HTTP face over a runtime. It does not listen: that is the caller's. */
 export async function buildServer(
@@ -61,6 +61,7 @@ export async function buildServer(
   app.setSerializerCompiler(() => JSON.stringify);
   registerJsonBody(app);
   registerIdempotencyKeys(app);
+  registerArrivals(app);
   registerProblems(app);
   registerShutdown(app, runtime);
   registerGuard(app, options.corsOrigins);
@@ -75,7 +76,7 @@ export async function buildServer(
 
   const context: RouteContext = {
     runtime,
-    sse: { heartbeatMs: options.sseHeartbeatMs, retryMs: options.sseRetryMs, stallMs: STALL_MS },
+    sse: { heartbeatMs: options.sseHeartbeatMs, retryMs: options.sseRetryMs, stallMs: options.sseStallMs },
   };
   let openapi: string | null = null;
   runRoutes(app, context);
@@ -83,6 +84,7 @@ export async function buildServer(
   threadRoutes(app, context);
   historyRoutes(app, context);
   interruptRoutes(app, context);
+  inboxStreamRoutes(app, context);
   graphRoutes(app, context);
   serviceRoutes(app, context, () => (openapi ??= openapiOf(app)));
   await app.ready();

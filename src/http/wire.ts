@@ -10,13 +10,20 @@ import {
   type RunFault,
   type RunResult,
 } from "../engine/index.js";
-import type { CheckpointRecord, RunView, StateView, StopReceipt, ThreadView } from "../runs/index.js";
+import type {
+  CheckpointRecord,
+  InboxEvent,
+  RunView,
+  StateView,
+  StopReceipt,
+  ThreadView,
+} from "../runs/index.js";
 import { mermaid } from "./mermaid.js";
 import type {
   checkpointModel,
   decisionModel,
-  eventModel,
   graphModel,
+  inboxEventModel,
   interruptModel,
   runModel,
   runResultModel,
@@ -24,6 +31,7 @@ import type {
   stopReceiptModel,
   threadModel,
 } from "./schemas/models.js";
+import type { eventModel } from "./schemas/events.js";
 
 type Wire<T extends z.ZodType> = z.input<T>;
 
@@ -109,6 +117,22 @@ export function wireRun({ run, result }: RunView): Wire<typeof runModel> {
     created_at: run.createdAt,
     started_at: run.startedAt,
     ended_at: run.endedAt,
+  };
+}
+
+export function wireInboxEvent(event: InboxEvent): Wire<typeof inboxEventModel> {
+  const isCurrent = event.what === "current";
+  const interrupt = isCurrent || event.interrupt === null ? null : wireInterrupt(event.interrupt);
+  return {
+    event: "inbox",
+    event_type: event.what,
+    interrupt_id: isCurrent ? null : event.interruptId,
+    thread_id: isCurrent ? null : event.threadId,
+    graph: isCurrent ? null : event.graph,
+    interrupt,
+    decision: interrupt?.decision ?? null,
+    seq: event.seq,
+    timestamp: event.at,
   };
 }
 
@@ -206,7 +230,8 @@ export function wireEvent(event: RunEvent): Wire<typeof eventModel> {
     seq: event.seq,
     timestamp: event.timestamp,
     metadata: event.metadata,
-  };
+    // The type and its data are of one event.
+  } as Wire<typeof eventModel>;
 }
 
 function wireEventData(event: RunEvent): Record<string, unknown> {

@@ -7,11 +7,14 @@
  * E3. Every write may be refused by a stop that was accepted before it; the run then ends `stopped`, with what is done kept.
  * E4. A write that is fenced ends everything here: another process has the run.
  * E5. A task that fails, asks or is slow keeps back its own step only; how the run ends is judged when all have settled.
+ * E6. A write that the database will never take fails the task that gave most of it; the run goes on from what is stored.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import {
   closeStep,
   dropResult,
+  eachTask,
+  leavesOf,
   mayRepeat,
   ownerId,
   pausedStatus,
@@ -28,17 +31,19 @@ import {
   type Scope,
   type Task,
 } from "../engine/index.js";
+import { refusalIn, type HoldpointError } from "../errors.js";
 import { isInstance } from "../lib/show.js";
 import { handOver } from "./hand-over.js";
 import { InFlight } from "./in-flight.js";
 import type { RunControl } from "./run-control.js";
 import type { ExecuteDeps, RunJob } from "./run-job.js";
+import { stopsUnread } from "./on-disconnect.js";
 import { outcomeOf } from "./run-outcome.js";
 import { RunPosition, type Lost } from "./run-position.js";
 import { runTask } from "./run-task.js";
 import { RunWay } from "./run-way.js";
-import { RunWriter } from "./run-writer.js";
-import type { TaskOutcome } from "./task-outcome.js";
+import { RefusedWrite, RunWriter } from "./run-writer.js";
+import { largestOf, refusalText, refused, type TaskOutcome } from "./task-outcome.js";
 import { storedOutcome, storeOutcome } from "./task-records.js";
 
 const context = new AsyncLocalStorage<{ thread_id: string; run_id: string }>();
@@ -55,6 +60,8 @@ const CRASH_LOOP = 3;
 /** The run's result; null when another process goes on with it. */
 export function executeRun(job: RunJob, control: RunControl, deps: ExecuteDeps): Promise<RunResult | null> {
   const about = { thread_id: job.ref.threadId, run_id: job.run.runId };
+  const { ref, epoch } = job;
+  if (stopsUnread(job.run)) control.unread = { ref, epoch, since: performance.now() };
   return context.run(about, () => new Execution(job, control, deps).run());
 }
 
@@ -67,12 +74,17 @@ class Execution {
   readonly #at: RunPosition;
   readonly #way: RunWay;
   readonly #inFlight = new InFlight();
+  /** What tasks came to since the last commit. */
+  #taken: TaskOutcome[] = [];
+  /** A former process died, and what it was in the middle of has not been looked at. */
+  #crashed: boolean;
 
   constructor(job: RunJob, control: RunControl, deps: ExecuteDeps) {
     this.#job = job;
     this.#control = control;
     this.#deps = deps;
     this.#rows = job.loaded.interrupts;
+    this.#crashed = job.crashedAt !== null;
     this.#writer = new RunWriter(job, control, deps);
     this.#at = new RunPosition(deps.def, job.loaded.snapshot);
     this.#way = new RunWay(this.#at, { runId: job.run.runId, writer: this.#writer, cut: control.cut });
@@ -81,8 +93,15 @@ class Execution {
   async run(): Promise<RunResult | null> {
     let result: RunResult | null = null;
     try {
-      result = await this.#loop();
-      return result;
+      for (;;) {
+        try {
+          result = await this.#loop();
+          return result;
+        } catch (error) {
+          if (!isInstance(error, RefusedWrite)) throw error;
+          this.#undo(error);
+        }
+      }
     } finally {
       if (result === null) this.#writer.stream.abandon();
     }
@@ -91,14 +110,13 @@ class Execution {
   async #loop(): Promise<RunResult | null> {
     const expired = this.#rows.find((row) => expiredInto(row, this.#job.run.runId));
     if (expired !== undefined) return this.#finish("error", { fault: this.#faultOf(expired) });
-    let crashed = this.#job.crashedAt !== null;
     while (!this.#control.lost) {
       const next = this.#plan();
-      if (next.judge.length > 0 && (this.#control.stop === null || crashed)) {
+      if (next.judge.length > 0 && (this.#control.stop === null || this.#crashed)) {
         if (await this.#way.judge(next.judge)) continue;
       }
-      if (crashed) {
-        crashed = false;
+      if (this.#crashed) {
+        this.#crashed = false;
         const ended = this.#afterCrash(next);
         if (ended !== null) return this.#finish("error", { fault: ended });
         continue;
@@ -161,16 +179,14 @@ class Execution {
   #afterCrash(next: Plan): RunFault | null {
     const lost: Task[] = [];
     for (const { scope, task } of next.execute) {
+      if (this.#inFlight.has(task.id)) continue;
       const known = storedOutcome(this.#deps.records, task);
       // Taken at once: a stop, under which nothing begins, keeps what came back.
       if (known !== undefined) this.#take(known);
       // E2: one whose `when` let it pass only now has not begun.
       else if (!this.#way.hasJustPassed(scope, task)) lost.push(task);
     }
-    for (const task of lost) {
-      this.#at.keep({ task, attempts: task.attempts + 1, streamed: true });
-      this.#at.lose(task.id, { ...this.#knownOf(task), cause: "crash" });
-    }
+    for (const task of lost) this.#loseToCrash(task);
     const [first] = lost;
     const { lostCount } = this.#job.run;
     if (first === undefined || lostCount < CRASH_LOOP) return null;
@@ -179,10 +195,15 @@ class Execution {
     return this.#at.fault("crash_loop", message, first, first.attempts);
   }
 
+  #loseToCrash(task: Task): void {
+    this.#at.keep({ task, attempts: task.attempts + 1, streamed: true });
+    this.#at.lose(task.id, { ...this.#knownOf(task), cause: "crash" });
+  }
+
   /** A step of which every task has its result; a checkpoint is of one step. */
   async #close(scope: Scope): Promise<void> {
     const at = this.#at;
-    if (this.#writer.draft.closed && (await this.#writer.commit(at.snapshot)) !== "committed") return;
+    if (this.#writer.draft.closed && (await this.#commit()) !== "committed") return;
     try {
       const change = closeStep(this.#deps.def, at.snapshot, ownerId(scope));
       at.snapshot = change.snapshot;
@@ -205,7 +226,7 @@ class Execution {
       for (const { task } of places) this.#at.fail(task, "recursion_limit", message);
       return true;
     }
-    if (this.#writer.draft.dirty && (await this.#writer.commit(snapshot)) !== "committed") return true;
+    if (this.#writer.draft.dirty && (await this.#commit()) !== "committed") return true;
     // What another process goes on from is there, and nothing is known here that it would not know.
     if (this.#deps.draining() && this.#isStored && this.#at.failure === undefined) {
       if (this.#inFlight.size > 0) return false;
@@ -214,6 +235,46 @@ class Execution {
     }
     for (const place of places) this.#inFlight.start(place, this.#run(place));
     return true;
+  }
+
+  async #commit(): Promise<"committed" | "lost" | "stopping"> {
+    const written = await this.#writer.commit(this.#at.snapshot);
+    if (written === "committed") this.#taken = [];
+    return written;
+  }
+
+  /**
+   * E6: back to what is stored, with all that tasks have come to since; of those whose output or questions the refused write
+   * had, the one that gave most is given up. Throws where nobody is left to be given up.
+   */
+  #undo({ refusal, taskIds, stored }: RefusedWrite): void {
+    const at = this.#at;
+    const taken = this.#taken;
+    const leaves = [...leavesOf(stored.position.tasks)].map(({ id }) => id);
+    const blamed = [taskIds, taken.map(({ task }) => task.id), leaves]
+      .map((ids) => ids.filter((id) => at.failures.get(id)?.fault.code !== refusal.code))
+      .find((ids) => ids.length > 0);
+    if (blamed === undefined) throw refusal;
+    at.snapshot = stored;
+    this.#taken = [];
+    this.#crashed = this.#job.crashedAt !== null && !this.#writer.hasCommitted;
+    // Their live events may be what is too much: those of a step go into the log with it or not at all.
+    for (const { id } of eachTask(stored.position.tasks))
+      if (!this.#inFlight.has(id)) this.#writer.stream.forget(id);
+    const largest = largestOf(taken.filter(({ task }) => blamed.includes(task.id)));
+    for (const outcome of taken) this.#take(outcome === largest ? refused(outcome, refusal) : outcome);
+    for (const id of largest === undefined ? blamed : []) this.#giveUp(id, refusal);
+  }
+
+  /** Gives up a task that this process has not run. */
+  #giveUp(taskId: string, refusal: HoldpointError): void {
+    const at = this.#at;
+    const place = placeOf(at.def, at.snapshot, taskId);
+    if (place === null) return;
+    const { scope, task } = place;
+    const isNode = scope.def.nodes.get(task.node)?.kind === "function";
+    if (this.#crashed && isNode && task.stage === "cleared") this.#loseToCrash(task);
+    at.fail(task, refusal.code, refusalText(task, refusal), refusal);
   }
 
   /** Storage knows all that is known here: so it does from the first write on, or from the start after no crash. */
@@ -242,16 +303,22 @@ class Execution {
     });
     // Of a step of one task the one write is enough; where others are in flight a crash must not repeat this one.
     const alone = place.scope.tasks.length === 1 && (outcome.kind === "done" || this.#inFlight.size === 1);
-    if (!alone && !this.#control.lost && !(await storeOutcome({ checkpointer, ref, epoch }, task, outcome)))
-      this.#control.lose();
-    return outcome;
+    if (alone || this.#control.lost) return outcome;
+    try {
+      if (!(await storeOutcome({ checkpointer, ref, epoch }, task, outcome))) this.#control.lose();
+      return outcome;
+    } catch (error) {
+      const refusal = refusalIn(error);
+      if (refusal === null) throw error;
+      return refused(outcome, refusal);
+    }
   }
 
   /** Waits for tasks, and takes in what they came to. */
   async #settleNext(): Promise<void> {
     // A step that has closed beside them is not kept back.
     if (this.#writer.draft.dirty && this.#control.stop === null) {
-      if ((await this.#writer.commit(this.#at.snapshot)) === "lost") return;
+      if ((await this.#commit()) === "lost") return;
     }
     const outcomes = await this.#inFlight.next();
     if (this.#control.lost) return;
@@ -263,6 +330,7 @@ class Execution {
     // Live events of an attempt that is not committed are void.
     if (outcome.kind !== "done") this.#writer.stream.forget(task.id);
     if (outcome.kind === "abandoned") this.#control.abandoned.push(task.path);
+    this.#taken.push(outcome);
     this.#at.take(outcome, this.#knownOf(task));
   }
 

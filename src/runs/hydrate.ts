@@ -1,4 +1,5 @@
 import { queuedMessages } from "./queued-request.js";
+import { weightOf } from "../events/index.js";
 import { deepFreeze } from "../lib/deep-freeze.js";
 import type {
   Checkpointer,
@@ -17,19 +18,37 @@ import {
   type Values,
 } from "../engine/index.js";
 
-/** A thread's committed events above `after`, whole: the way back from what the log keeps. */
+/** Entries that are read at first, and how many there are to be at the most in what is given at once. */
+const FIRST = 5;
+const MOST = 100;
+/** Bytes after which no more is read: a reader may be long in taking them. */
+const ENOUGH = 262_144;
+
+/** A thread's committed events above `after`, whole, or the first of them: the way back from what the log keeps. */
 export async function readEvents(
   checkpointer: Checkpointer,
   ref: ThreadRef,
   after: number,
-  limit = 100,
 ): Promise<RunEvent[]> {
-  const entries = await checkpointer.log(ref, after, limit);
   const events: RunEvent[] = [];
-  for (const entry of entries) {
-    for (const stored of entry.events) {
-      if (stored.seq > after) events.push(await hydrate(checkpointer, ref, entry, stored));
+  let bytes = 0;
+  let from = after;
+  let left = MOST;
+  // Each time more, as long as they are small.
+  for (let limit = FIRST; limit > 0 && bytes < ENOUGH; limit = Math.min(limit * 4, left)) {
+    const entries = await checkpointer.log(ref, from, limit);
+    for (const entry of entries) {
+      for (const stored of entry.events) {
+        if (stored.seq <= after) continue;
+        const event = await hydrate(checkpointer, ref, entry, stored);
+        bytes += weightOf(event);
+        events.push(event);
+      }
     }
+    from = entries.at(-1)?.seq ?? from;
+    // Commits without events do not fill a page: an empty one says that there is nothing more.
+    left = events.length === 0 ? MOST : left - entries.length;
+    if (entries.length < limit) break;
   }
   return events;
 }

@@ -9,10 +9,12 @@ import {
   type RunInput,
   type Snapshot,
 } from "../engine/index.js";
+import { refusalIn, type ErrorCode } from "../errors.js";
 import { errorText } from "../lib/show.js";
 import type { Live } from "../events/index.js";
 import { beginning, type Beginning } from "./beginning.js";
 import { sameMessage } from "./message-input.js";
+import { toldAtStart } from "./on-disconnect.js";
 import { readRequest } from "./queued-request.js";
 import type { CheckedConfig } from "./request-input.js";
 import { messageEvent } from "./run-draft.js";
@@ -37,7 +39,7 @@ export function freshRun(
       input: { ...input.fields, ...(input.messages.length === 0 ? {} : { messages: input.messages }) },
       resumes: false,
     },
-    { content: "The run begins." },
+    { content: "The run begins.", metadata: toldAtStart(config) },
   );
   return {
     def,
@@ -61,7 +63,8 @@ export interface QueuedDeps {
 
 /**
  * Begins a queued run that this process has claimed: the write is one of its run, fenced and refused by a stop it has not
- * seen. Null where another process has it by now; a fault where its thread has moved on so that its input no longer fits.
+ * seen. Null where another process has it by now; a fault where its thread has moved on so that its input no longer fits,
+ * or where the database does not take it.
  */
 export async function beginQueued(
   { checkpointer, live, worker }: QueuedDeps,
@@ -73,6 +76,7 @@ export async function beginQueued(
   const { ref, runId, epoch } = claim;
   const { run } = loaded;
   if (run === null) return null;
+  const queued = run;
   const { input, holds } = readRequest(run.request);
   const { recursionLimit, metadata } = run;
   let of: Beginning;
@@ -81,13 +85,7 @@ export async function beginQueued(
     const config = { recursionLimit, metadata: { ...metadata }, holds };
     of = freshRun(def, loaded, { runId, input: { ...input, messages }, config });
   } catch (error) {
-    const message = `the input no longer fits the thread: ${errorText(error)}`;
-    const { head, snapshot, interrupts, sinceValues } = loaded;
-    const at = { snapshot, interrupts, sinceValues, seq: head.seq, limit: head.limit };
-    return {
-      fault: { code: "invalid_update", message, node: null, path: [], step: head.step, attempt: 1 },
-      job: { ref, run, epoch, loaded: at, messages: [], crashedAt: null },
-    };
+    return unbegun("invalid_update", `the input no longer fits the thread: ${errorText(error)}`);
   }
   const { write, events, job } = beginning(ref, loaded, of, worker);
   let written: Written;
@@ -99,13 +97,27 @@ export async function beginQueued(
       runId,
       seesStop: seenStop(control.stop),
     } as const;
-    written = await checkpointer.write({ ...write, guard });
+    try {
+      written = await checkpointer.write({ ...write, guard });
+    } catch (error) {
+      if (refusalIn(error) === null) throw error;
+      return unbegun("not_storable", `the input cannot be stored: ${errorText(error)}; send less`);
+    }
     if (written.outcome === "stopping") control.requestStop(written.stop);
   } while (written.outcome === "stopping");
   if (written.outcome !== "committed") return null;
   live.publish({ key: threadKey(ref), graph: def, base: loaded.head.seq }, events, write.seq);
   const begun = job(epoch);
   return { ...begun, run: { ...begun.run, createdAt: run.createdAt } };
+
+  function unbegun(code: ErrorCode, message: string): { fault: RunFault; job: RunJob } {
+    const { head, snapshot, interrupts, sinceValues } = loaded;
+    const at = { snapshot, interrupts, sinceValues, seq: head.seq, limit: head.limit };
+    return {
+      fault: { code, message, node: null, path: [], step: head.step, attempt: 1 },
+      job: { ref, run: queued, epoch, loaded: at, messages: [], crashedAt: null },
+    };
+  }
 }
 
 /** Those that the thread does not have by now. */

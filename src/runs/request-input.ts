@@ -13,6 +13,7 @@ import type { Json } from "../lib/json.js";
 import { didYouMean } from "../lib/nearest.js";
 import { requestMessages } from "./message-input.js";
 import { field } from "./node-output.js";
+import { isTaken } from "./on-disconnect.js";
 import { requireJson } from "./require-json.js";
 
 /** What a run or a resume may be told beside its input. */
@@ -79,6 +80,7 @@ export interface CheckedConfig {
   readonly metadata: Record<string, Json>;
 }
 
+/** Throws `validation_failed` with every fault. */
 export function checkConfig(def: GraphDefinition, config: RunConfig): CheckedConfig {
   const faults: ValidationFault[] = [];
   const recursionLimit = config.recursionLimit ?? DEFAULT_RECURSION_LIMIT;
@@ -99,6 +101,8 @@ export function checkConfig(def: GraphDefinition, config: RunConfig): CheckedCon
     }
     return names;
   };
+  if (config.metadata !== undefined && isTaken(config.metadata))
+    faults.push({ path: "config.metadata", message: "has a key that is Holdpoint's own" });
   const before = check(config.interruptBefore, "config.interrupt_before");
   const after = check(config.interruptAfter, "config.interrupt_after");
   if (faults.length > 0) throw invalid(faults);

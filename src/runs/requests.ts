@@ -5,6 +5,7 @@ import type { Live } from "../events/index.js";
 import type { GraphRegistry } from "./graph-registry.js";
 import type { RuntimeOptions } from "./runtime-options.js";
 import type { InputRequest, RunConfig } from "./request-input.js";
+import type { Readers } from "./readers.js";
 import type { RunWorker } from "./run-worker.js";
 
 export interface StartRequest {
@@ -15,6 +16,8 @@ export interface StartRequest {
   readonly config?: RunConfig | undefined;
   /** What to do where a run is active on the thread: refuse (the default), wait for it, or stop it first. */
   readonly onBusy?: OnBusy | undefined;
+  /** What becomes of the run when nobody reads it: it goes on (the default), or stops after a grace. */
+  readonly onDisconnect?: "continue" | "stop" | undefined;
   /** Who asks, for the record of a stop. Default `anonymous`. */
   readonly by?: string | undefined;
   /** Sent again with the same key, it begins nothing anew. */
@@ -74,6 +77,8 @@ export interface RunHandle {
   readonly current: () => Promise<RunResult>;
   /** To its terminal event. */
   readonly events: (signal?: AbortSignal) => AsyncGenerator<RunEvent, void, undefined>;
+  /** Somebody waits for its result, until the function that this gives is called. */
+  readonly attend: () => () => void;
   /** What made it fail, where that was thrown in this process. */
   readonly cause: () => unknown;
 }
@@ -95,6 +100,7 @@ export interface RunServiceDeps {
   readonly checkpointer: Checkpointer;
   readonly graphs: GraphRegistry;
   readonly live: Live;
+  readonly readers: Readers;
   readonly worker: RunWorker;
   readonly options: RuntimeOptions;
 }

@@ -1,4 +1,4 @@
-import type { StopMode, StopRequest } from "../checkpoint/checkpointer.js";
+import type { StopMode, StopRequest, ThreadRef } from "../checkpoint/checkpointer.js";
 import type { RunResult } from "../engine/index.js";
 import { deferred } from "../lib/deferred.js";
 
@@ -17,6 +17,8 @@ export class RunControl {
   claimed = false;
   /** When the database was last asked whether the run is this process's, and said so: milliseconds since 1970. */
   ownedAt = Date.now();
+  /** Where the run is to stop when nobody reads it: since when that counts here (`performance.now()`), and the run's place. */
+  unread: { readonly ref: ThreadRef; readonly epoch: number; readonly since: number } | null = null;
   /** What made the run fail, where that was thrown in this process. */
   cause: unknown = undefined;
 

@@ -6,6 +6,7 @@ import {
   type PlacedMessage,
   type StateOp,
   type StepChange,
+  type Task,
   type Values,
 } from "../engine/index.js";
 import { newId } from "./ids.js";
@@ -29,6 +30,11 @@ export class RunDraft {
   /** A step was closed: a checkpoint is of one. */
   get closed(): boolean {
     return this.#step !== null;
+  }
+
+  /** The tasks of the step that was closed. */
+  get tasks(): readonly Task[] {
+    return this.#step?.tasks ?? [];
   }
 
   get messages(): readonly PlacedMessage[] {

@@ -2,6 +2,7 @@ import type { Checkpointer, Loaded, RunRecord, TaskRecord, ThreadRef } from "../
 import type { GraphDefinition, Logger, Message } from "../engine/index.js";
 import type { Live } from "../events/index.js";
 import type { OnceStore } from "./once-store.js";
+import type { Relay } from "./relay.js";
 import type { RuntimeOptions } from "./runtime-options.js";
 
 /** A claimed run and all that is needed to go on with it. */
@@ -23,6 +24,7 @@ export interface ExecuteDeps {
   readonly def: GraphDefinition;
   readonly checkpointer: Checkpointer;
   readonly live: Live;
+  readonly relay: Relay | null;
   readonly once: OnceStore;
   /** What was stored of its tasks before it was claimed. */
   readonly records: readonly TaskRecord[];

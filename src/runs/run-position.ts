@@ -68,6 +68,11 @@ export class RunPosition {
         this.keep(outcome);
         this.fail(task, outcome.code, outcome.message, outcome.cause, attempts);
         break;
+      case "refused":
+        this.keep(outcome);
+        if (outcome.acted) this.lose(task.id, { ...lost, cause: "refused" });
+        this.fail(task, outcome.cause.code, outcome.message, outcome.cause, attempts);
+        break;
       case "abandoned":
         this.keep(outcome);
         this.lose(task.id, { ...lost, cause: "stop" });

@@ -12,8 +12,10 @@ import {
 } from "../engine/index.js";
 import { deferred } from "../lib/deferred.js";
 import { tail, type Live } from "../events/index.js";
-import { asOpened, readEvents, resultOf } from "./hydrate.js";
+import { asOpened, resultOf } from "./hydrate.js";
+import { stopsUnread } from "./on-disconnect.js";
 import { patiently } from "./patiently.js";
+import type { Readers } from "./readers.js";
 import type { RuntimeOptions } from "./runtime-options.js";
 import { noThread } from "./refusals.js";
 import type { RunHandle, Waiting, WaitingThen } from "./requests.js";
@@ -22,10 +24,12 @@ import type { RunWorker } from "./run-worker.js";
 import { unlogged } from "./run-stream.js";
 import { terminalEvent } from "./terminal-event.js";
 import { threadKey } from "./thread-key.js";
+import { ThreadReads } from "./thread-reads.js";
 
 export interface RunReaderDeps {
   readonly checkpointer: Checkpointer;
   readonly live: Live;
+  readonly readers: Readers;
   readonly worker: RunWorker;
   readonly options: RuntimeOptions;
 }
@@ -38,9 +42,11 @@ export interface Gap {
 
 export class RunReader {
   readonly #deps: RunReaderDeps;
+  readonly #reads: ThreadReads;
 
   constructor(deps: RunReaderDeps) {
     this.#deps = deps;
+    this.#reads = new ThreadReads(deps.checkpointer, deps.live);
   }
 
   /** The events of a thread above `after`, to the terminal event of `runId`, or as long as `idle` lets it. */
@@ -53,7 +59,17 @@ export class RunReader {
       mayBeOld?: boolean;
       idle?: () => Promise<boolean>;
       signal?: AbortSignal | undefined;
+      /** A run that stops when nobody reads it, where that is known. */
+      wished?: string | null | Promise<string | null>;
     },
+  ): AsyncGenerator<RunEvent, void, undefined> {
+    return this.#deps.readers.during(ref, this.#events(ref, after, of), of.wished ?? null);
+  }
+
+  #events(
+    ref: ThreadRef,
+    after: number,
+    of: Parameters<RunReader["events"]>[2],
   ): AsyncGenerator<RunEvent, void, undefined> {
     const { until, mayBeOld = false } = of;
     if (until === undefined) return this.#tail(ref, after, of);
@@ -71,7 +87,7 @@ export class RunReader {
     after: number,
     { idle, signal }: { idle?: () => Promise<boolean>; signal?: AbortSignal | undefined },
   ): AsyncGenerator<RunEvent, void, undefined> {
-    const { checkpointer, live, options, worker } = this.#deps;
+    const { live, options, worker } = this.#deps;
     const key = threadKey(ref);
     const over = new AbortController();
     const give = (): void => over.abort();
@@ -88,7 +104,8 @@ export class RunReader {
         key,
         live,
         after,
-        read: (cursor) => waiting<RunEvent[] | null>(() => readEvents(checkpointer, ref, cursor), null),
+        read: (cursor) => waiting<readonly RunEvent[] | null>(() => this.#reads.log(ref, cursor), null),
+        ahead: (cursor) => waiting(() => this.#reads.ahead(ref, cursor), null),
         // What happens here arrives by itself; the look at the log is for what other processes do.
         pollMs: () =>
           worker.registry.all().some((control) => control.key === key) ? options.leaseMs : this.#lookMs(),
@@ -139,13 +156,19 @@ export class RunReader {
 
   /**
    * Where a reader begins: after its cursor, or at the start of the current or last run. `nothing` says that there is
-   * nothing newer and nothing runs; `gap` are numbers behind the cursor whose events are gone. Throws `not_found`,
-   * `cursor_ahead`.
+   * nothing newer and nothing runs; `gap` are numbers behind the cursor whose events are gone; `wished` is the current run
+   * where it stops when nobody reads it. Throws `not_found`, `cursor_ahead`.
    */
   async attach(
     ref: ThreadRef,
     cursor: number | null,
-  ): Promise<{ head: ThreadHead; after: number; nothing: boolean; gap: Gap | null }> {
+  ): Promise<{
+    head: ThreadHead;
+    after: number;
+    nothing: boolean;
+    gap: Gap | null;
+    wished: string | null;
+  }> {
     const { checkpointer } = this.#deps;
     const head = await checkpointer.thread(ref);
     if (head === null) throw noThread(ref);
@@ -156,23 +179,24 @@ export class RunReader {
         { seq: head.seq },
       );
     }
-    const run = cursor === null && head.runId !== null ? await checkpointer.run(ref, head.runId) : null;
+    const isAsked = cursor === null || isActive(head.status);
+    const run = isAsked && head.runId !== null ? await checkpointer.run(ref, head.runId) : null;
     // One that was taken from the queue a moment ago has no number yet.
     const after = cursor ?? (run === null || run.request !== null ? head.seq : run.firstSeq - 1);
     const nothing = !isActive(head.status) && (await checkpointer.log(ref, after, 1)).length === 0;
     const gap = after < head.logFloor ? { from: after + 1, to: head.logFloor } : null;
-    return { head, after, nothing, gap };
+    return { head, after, nothing, gap, wished: run !== null && stopsUnread(run) ? run.runId : null };
   }
 
   /** Whether no run is active on the thread and none waits, or it was deleted. */
   async isQuiet(ref: ThreadRef): Promise<boolean> {
-    const head = await this.#deps.checkpointer.thread(ref);
+    const head = await this.#reads.head(ref);
     return head === null || !isActive(head.status);
   }
 
   /** Whether the thread was deleted. */
   async isGone(ref: ThreadRef): Promise<boolean> {
-    return (await this.#deps.checkpointer.thread(ref)) === null;
+    return (await this.#reads.head(ref)) === null;
   }
 
   /**
@@ -228,9 +252,28 @@ export class RunReader {
         return run?.endedAt == null ? null : resultOf(this.#deps.checkpointer, ref, run);
       },
       current: () => this.current(ref, runId),
-      events: (signal) => this.events(ref, after, { until: runId, mayBeOld: control === undefined, signal }),
+      events: (signal) => {
+        const isElsewhere = control === undefined;
+        const wished = isElsewhere ? this.#wished(ref, runId) : null;
+        return this.events(ref, after, { until: runId, mayBeOld: isElsewhere, signal, wished });
+      },
+      attend: () => {
+        const seat = this.#deps.readers.add(ref, runId);
+        const look = (): void => void this.#wished(ref, runId).then((id) => seat.wants(id));
+        if (control === undefined) look();
+        else control.ended.then((result) => (result === null ? look() : undefined), look);
+        return () => seat.leave();
+      },
       cause: () => control?.cause,
     };
+  }
+
+  /** The run, where it stops when nobody reads it. */
+  async #wished(ref: ThreadRef, runId: string): Promise<string | null> {
+    const { checkpointer, worker } = this.#deps;
+    const read = (): Promise<RunRecord | null> => checkpointer.run(ref, runId);
+    const run = await patiently(read, { signal: worker.leaving }).catch(() => null);
+    return run !== null && stopsUnread(run) ? runId : null;
   }
 
   /** The run as it stands. */

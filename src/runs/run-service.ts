@@ -3,7 +3,9 @@ import type { StopRequest, ThreadRef } from "../checkpoint/checkpointer.js";
 import { invalid } from "../errors.js";
 import { isActive, type GraphDefinition, type RunInput } from "../engine/index.js";
 import { acceptRun, asRequest } from "./accept-run.js";
+import { Accepting, type Arrival } from "./accepting.js";
 import { isoNow, newId } from "./ids.js";
+import { withWish } from "./on-disconnect.js";
 import { queuedRequest } from "./queued-request.js";
 import { freshRun } from "./queued-run.js";
 import { repeatedStart } from "./repeated-request.js";
@@ -29,6 +31,7 @@ export class RunService {
   readonly reader: RunReader;
   readonly #deps: RunServiceDeps;
   readonly #resumption: Resumption;
+  readonly #accepting = new Accepting();
 
   constructor(deps: RunServiceDeps) {
     this.#deps = deps;
@@ -40,7 +43,11 @@ export class RunService {
    * Starts a run at START, or makes it wait. Refusals in order: not_found, invalid, graph_mismatch, thread_interrupted,
    * thread_busy.
    */
-  async start(request: StartRequest): Promise<RunHandle> {
+  start(request: StartRequest): Promise<RunHandle> {
+    return this.#accepting.during(request.ref, () => this.#start(request));
+  }
+
+  async #start(request: StartRequest): Promise<RunHandle> {
     const { ref, onBusy = "reject" } = request;
     return untilSettled(
       async () => {
@@ -50,7 +57,7 @@ export class RunService {
         const def = this.#deps.graphs.choose(request.graph, head?.graph ?? null);
         const context = loaded.head === null ? [] : loaded.snapshot.messages;
         const input = checkInput(def, context, request.input ?? {}, "input");
-        const config = checkConfig(def, request.config ?? {});
+        const config = withWish(checkConfig(def, request.config ?? {}), request.onDisconnect);
         const runId = newId();
         const fresh = asRequest(() => freshRun(def, loaded, { runId, input, config }));
         const missing = def.state.missing(fresh.change.snapshot.values);
@@ -99,7 +106,7 @@ export class RunService {
 
   /** Answers interrupts, or continues a stopped or failed thread. */
   resume(request: ResumeRequest): Promise<RunHandle | Waiting> {
-    return this.#resumption.resume(request);
+    return this.#accepting.during(request.ref, () => this.#resumption.resume(request));
   }
 
   /** The deadline of an interrupt has come; false where it is no longer open. */
@@ -107,8 +114,14 @@ export class RunService {
     return this.#resumption.expire(ref, interruptId);
   }
 
-  /** Ends the current run, or cancels what the thread waits for. */
-  stop(ref: ThreadRef, of: StopOf): Promise<StopReceipt> {
+  /** A request that may begin a run of the thread has come, and is not read yet. */
+  arrive(ref: ThreadRef): Arrival {
+    return this.#accepting.arrive(ref);
+  }
+
+  /** Ends the current run, or cancels what the thread waits for; what came before it and is not decided yet is waited for. */
+  async stop(ref: ThreadRef, of: StopOf): Promise<StopReceipt> {
+    await this.#accepting.decided(ref, this.#deps.options.stopWaitMs);
     return stopRun(this.#deps, this.reader, ref, of);
   }
 }

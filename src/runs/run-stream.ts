@@ -13,6 +13,7 @@ import { isTerminal, type Draft, type GraphDefinition, type RunEvent } from "../
 import { deepFreeze } from "../lib/deep-freeze.js";
 import type { JsonObject } from "../lib/json.js";
 import { isoNow } from "./ids.js";
+import type { ThreadRelay } from "./relay.js";
 
 /** How many numbers a commit reserves for the live events behind it. */
 export const BLOCK = 1024;
@@ -37,6 +38,8 @@ export interface StreamOptions {
   readonly seq: number;
   readonly limit: number;
   readonly live: Live;
+  /** Tells other processes; absent where there can be none. */
+  readonly relay?: ThreadRelay | undefined;
   readonly reserve: (limit: number) => Promise<boolean>;
 }
 
@@ -99,6 +102,7 @@ export class RunStream {
     this.#base = this.#last = batch.seq;
     this.#limit = limit;
     this.#options.live.publish(place, batch.publish, batch.seq);
+    this.#options.relay?.done(batch.seq);
     this.#resume();
   }
 
@@ -111,6 +115,7 @@ export class RunStream {
     this.#held = true;
     this.#waiting = [];
     this.#options.live.publish(this.#livePlace(), [], Infinity);
+    this.#options.relay?.done(this.#last);
   }
 
   #livePlace(): LivePlace {
@@ -134,6 +139,7 @@ export class RunStream {
       const event = this.#place(entry.draft, ++this.#last);
       if (isLogged(event)) this.#logged.push({ stored: toStored(event), taskId: entry.taskId });
       this.#options.live.publish(this.#livePlace(), [event], null);
+      this.#options.relay?.happened(event);
     }
   }
 

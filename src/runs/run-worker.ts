@@ -28,6 +28,7 @@ import { newId } from "./ids.js";
 import { Lease } from "./lease.js";
 import { OnceStore, type EffectsUnderWay } from "./once-store.js";
 import { Places } from "./places.js";
+import type { Relay } from "./relay.js";
 import type { RuntimeOptions } from "./runtime-options.js";
 import type { ExecuteDeps, RunJob } from "./run-job.js";
 import { beginQueued, endUnbegun } from "./queued-run.js";
@@ -40,6 +41,7 @@ export interface WorkerDeps {
   readonly checkpointer: Checkpointer;
   readonly graphs: GraphRegistry;
   readonly live: Live;
+  readonly relay: Relay | null;
   readonly log: Logger;
   readonly options: RuntimeOptions;
 }
@@ -247,7 +249,7 @@ export class RunWorker {
     control: RunControl,
     records: readonly TaskRecord[],
   ): ExecuteDeps {
-    const { checkpointer, live, log, options } = this.#deps;
+    const { checkpointer, live, relay, log, options } = this.#deps;
     const { ref, run, epoch } = job;
     const lease = this.#lease.of(control);
     const onLost = (): void => {
@@ -261,6 +263,7 @@ export class RunWorker {
       def,
       checkpointer,
       live,
+      relay,
       once: new OnceStore({ checkpointer, ref, epoch, effects: this.#effects, lease, onLost }, records),
       records,
       log,

@@ -1,13 +1,12 @@
 /** Writes what a run has done: each write fenced by its epoch, numbered by its stream, and refused by a stop it has not seen. */
 import type { SinceValues, Write, Written } from "../checkpoint/checkpointer.js";
-import { isAway } from "../errors.js";
+import { isAway, refusalIn, type HoldpointError } from "../errors.js";
 import {
   nextNodes,
   type Interrupt,
   type Message,
   type Opening,
   type Outcome,
-  type Position,
   type RunResult,
   type Snapshot,
 } from "../engine/index.js";
@@ -28,6 +27,19 @@ interface Ending {
   readonly result: (seq: number) => RunResult;
 }
 
+/** A write that the database will never take. Nothing of it is stored, and nothing of it is kept here. */
+export class RefusedWrite extends Error {
+  constructor(
+    readonly refusal: HoldpointError,
+    /** Whose output and questions it was to store. */
+    readonly taskIds: readonly string[],
+    /** Where the thread stood at the last write. */
+    readonly stored: Snapshot,
+  ) {
+    super(refusal.message, { cause: refusal });
+  }
+}
+
 export class RunWriter {
   readonly draft = new RunDraft();
   readonly stream: RunStream;
@@ -37,7 +49,7 @@ export class RunWriter {
   readonly #messages: Message[];
   #since: SinceValues;
   /** Where the thread stood at the last write. */
-  #position: Position;
+  #stored: Snapshot;
   #committedAt: string;
   #hasCommitted = false;
 
@@ -47,7 +59,7 @@ export class RunWriter {
     this.#deps = deps;
     this.#messages = [...job.messages];
     this.#since = job.loaded.sinceValues;
-    this.#position = job.loaded.snapshot.position;
+    this.#stored = job.loaded.snapshot;
     this.#committedAt = job.crashedAt ?? isoNow();
     this.stream = new RunStream({
       key: control.key,
@@ -57,6 +69,7 @@ export class RunWriter {
       seq: job.loaded.seq,
       limit: job.loaded.limit,
       live: deps.live,
+      relay: deps.relay?.of(job.ref),
       reserve: (limit) => deps.checkpointer.reserve(job.ref, job.epoch, limit),
     });
   }
@@ -71,7 +84,7 @@ export class RunWriter {
     return this.#hasCommitted;
   }
 
-  /** Commits what was collected; more is to come. */
+  /** Commits what was collected; more is to come. Throws RefusedWrite. */
   async commit(snapshot: Snapshot): Promise<"committed" | "lost" | "stopping"> {
     const next = nextNodes(snapshot);
     const head = {
@@ -83,14 +96,14 @@ export class RunWriter {
     return this.#write(snapshot, head);
   }
 
-  /** Ends the run, opening what it asks; the result, or why it was not written. */
+  /** Ends the run, opening what it asks; the result, or why it was not written. Throws RefusedWrite. */
   async end(
     snapshot: Snapshot,
     outcome: Outcome,
     openings: readonly Opening[],
   ): Promise<RunResult | "lost" | "stopping"> {
     // What tasks have kept and ask is part of the history: it can be forked from here.
-    if (snapshot.position !== this.#position) this.draft.move();
+    if (snapshot.position !== this.#stored.position) this.draft.move();
     const rows = openings.map((opening) => this.#openInterrupt(opening));
     const result = (seq: number): RunResult =>
       makeResult(this.#job.ref, this.#job.run, outcome, {
@@ -105,8 +118,26 @@ export class RunWriter {
     return written === "committed" ? result(this.stream.base) : written;
   }
 
-  /** One fenced write of this run. */
   async #write(
+    snapshot: Snapshot,
+    head: Omit<Write["head"], "graph" | "step">,
+    end?: Ending,
+  ): Promise<"committed" | "lost" | "stopping"> {
+    try {
+      return await this.#send(snapshot, head, end);
+    } catch (error) {
+      const refusal = refusalIn(error);
+      if (refusal === null) throw error;
+      const asking = (end?.rows ?? []).map(({ taskId }) => taskId);
+      const taskIds = [...this.draft.tasks.map(({ id }) => id), ...asking];
+      this.draft.clear();
+      this.stream.refused();
+      throw new RefusedWrite(refusal, taskIds, this.#stored);
+    }
+  }
+
+  /** One fenced write of this run. */
+  async #send(
     snapshot: Snapshot,
     head: Omit<Write["head"], "graph" | "step">,
     end?: Ending,
@@ -141,7 +172,9 @@ export class RunWriter {
       retext: [],
     };
     await this.#deps.options.hooks.beforeCommit?.(write);
-    return this.#after(write, batch, await this.#persist(write));
+    const outcome = this.#after(write, batch, await this.#persist(write));
+    if (outcome === "committed") this.#stored = snapshot;
+    return outcome;
   }
 
   /** What a write means for what comes next. */
@@ -164,7 +197,6 @@ export class RunWriter {
     if (write.checkpoint !== undefined) this.#since = write.checkpoint.sinceValues;
     this.#committedAt = write.at;
     this.#hasCommitted = true;
-    this.#position = write.position ?? this.#position;
     this.draft.clear();
     this.stream.committed(batch, write.limit);
     if (written.queued) this.#deps.workWaits();

@@ -14,6 +14,10 @@ export interface RuntimeOptions {
   readonly slowPollMs: number;
   /** How long a stop waits for the run to end before it answers `stopping`. Default 10 000. */
   readonly stopWaitMs: number;
+  /** After this long without a reader a run with `on_disconnect: "stop"` is stopped. Default 2000. */
+  readonly readerGraceMs: number;
+  /** Bytes of events that may wait for a reader before it is sent back to the log. Default a megabyte. */
+  readonly readerBufferBytes: number;
   /** Runs executing at once in this process. Default 64. */
   readonly concurrency: number;
   /** Between two sweeps of what is old, once in the whole cluster. Default an hour. */
@@ -42,6 +46,8 @@ export function runtimeOptions(given: Partial<RuntimeOptions> = {}): RuntimeOpti
     pollMs: given.pollMs ?? 250,
     slowPollMs: given.slowPollMs ?? 5000,
     stopWaitMs: given.stopWaitMs ?? 10_000,
+    readerGraceMs: given.readerGraceMs ?? 2000,
+    readerBufferBytes: given.readerBufferBytes ?? 1_048_576,
     concurrency: given.concurrency ?? 64,
     sweepMs: given.sweepMs ?? 3_600_000,
     retentionMs: given.retentionMs ?? null,

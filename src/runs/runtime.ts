@@ -3,12 +3,16 @@ import { HoldpointError } from "../errors.js";
 import { feedPublisher, Live } from "../events/index.js";
 import type { EventPublisher, GraphDefinition, Logger, RunEvent } from "../engine/index.js";
 import { GraphRegistry } from "./graph-registry.js";
+import { InboxReader } from "./inbox-reader.js";
+import { Relay } from "./relay.js";
+import { Readers } from "./readers.js";
 import { runtimeOptions, type RuntimeOptions } from "./runtime-options.js";
 import { RunService } from "./run-service.js";
 import { RunWorker } from "./run-worker.js";
 import { threadKey } from "./thread-key.js";
 import { ThreadService } from "./thread-service.js";
 import { Timers } from "./timers.js";
+import { UnreadRuns } from "./unread-runs.js";
 import { within } from "./within.js";
 
 /** Milliseconds in which `ready` answers. */
@@ -19,10 +23,13 @@ export class Runtime {
   readonly graphs = new GraphRegistry();
   readonly runs: RunService;
   readonly threads: ThreadService;
+  readonly inbox: InboxReader;
   readonly checkpointer: Checkpointer;
   readonly #live: Live;
+  readonly #relay: Relay | null;
   readonly #worker: RunWorker;
   readonly #timers: Timers;
+  readonly #unread: UnreadRuns;
   readonly #log: Logger;
   readonly #leaseMs: number;
   readonly #feeds = new WeakMap<EventPublisher, (event: RunEvent) => void>();
@@ -36,11 +43,15 @@ export class Runtime {
     this.checkpointer = checkpointer;
     this.#leaseMs = options.leaseMs;
     this.#log = log;
-    this.#live = new Live();
-    const shared = { checkpointer, graphs: this.graphs, live: this.#live, log, options };
-    this.#worker = new RunWorker(shared);
+    this.#live = new Live(options.readerBufferBytes);
+    this.#relay = checkpointer.liveEdge === null ? null : new Relay(checkpointer.liveEdge, log);
+    const readers = new Readers();
+    const shared = { checkpointer, graphs: this.graphs, live: this.#live, log, options, readers };
+    this.#worker = new RunWorker({ ...shared, relay: this.#relay });
+    this.#unread = new UnreadRuns({ ...shared, worker: this.#worker });
     this.runs = new RunService({ ...shared, worker: this.#worker });
     this.threads = new ThreadService({ ...shared, reader: this.runs.reader });
+    this.inbox = new InboxReader({ checkpointer, options, leaving: this.#worker.leaving });
     this.#timers = new Timers({ ...shared, expire: (ref, id) => this.runs.expire(ref, id) });
     this.#live.tap((event) => this.#timers.notice(event));
     this.#live.tap((event, graph) => {
@@ -77,6 +88,7 @@ export class Runtime {
       await this.checkpointer.open();
       await this.#worker.start({ wasLate: Date.now() - since >= this.#leaseMs / 2 });
       this.#timers.start();
+      this.#unread.start();
     } catch (error) {
       this.#deafen();
       throw error;
@@ -88,7 +100,8 @@ export class Runtime {
     if (wake.kind === "stop") this.#worker.hints.stop(wake.ref);
     else if (wake.kind === "work") this.#worker.hints.work();
     else if (wake.kind === "thread") this.#live.wake(threadKey(wake.ref));
-    else {
+    else if (wake.kind === "live") this.#live.stir(threadKey(wake.ref));
+    else if (wake.kind === "rescan") {
       this.#live.wake();
       this.#worker.hints.rescan();
     }
@@ -122,6 +135,11 @@ export class Runtime {
     return this.#worker.draining;
   }
 
+  /** How many readers wait in this process for what happens. */
+  get readers(): number {
+    return this.#live.readers;
+  }
+
   /** Takes no more work, and lets runs come to a place where they can be left, at most for `ms`. */
   async drain(ms: number): Promise<void> {
     await Promise.all([this.#timers.end(), this.#worker.drain(ms)]);
@@ -136,7 +154,9 @@ export class Runtime {
   async close(): Promise<void> {
     this.#deafen();
     this.leave();
+    await this.#unread.end();
     await this.#worker.retire();
+    await this.#relay?.close();
     await this.checkpointer.close();
   }
 }

@@ -158,6 +158,9 @@ async function whenStopped(
   const run = await reader.ended(ref, runId, control, options.stopWaitMs);
   const head = await checkpointer.thread(ref);
   const last = run?.outcome ?? null;
+  // It came to another end before the stop could take effect, as where its step failed.
+  if (run?.endedAt != null && run.status !== "stopped")
+    return { ...newReceipt(ref, head, runId), running: false, reason: "not-running", dropped };
   return {
     ...newReceipt(ref, head, runId),
     running: true,

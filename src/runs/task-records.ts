@@ -41,7 +41,7 @@ export async function storeRecord(
 
 /** Stores what a task came to; false = another process has the run. What nobody knows the outcome of is not stored. */
 export async function storeOutcome(deps: RecordDeps, task: Task, outcome: TaskOutcome): Promise<boolean> {
-  if (outcome.kind === "abandoned" || outcome.kind === "timeout") return true;
+  if (outcome.kind === "abandoned" || outcome.kind === "timeout" || outcome.kind === "refused") return true;
   const { task: _task, ...rest } = outcome;
   const value = { ...rest, ...(outcome.kind === "failed" ? { cause: null } : {}) } as unknown as Json;
   return storeRecord(deps, { taskId: task.id, key: outcomeKey(task.attempts), value });

@@ -25,7 +25,7 @@ export interface TimersDeps {
 /** Claimed at once. */
 const CLAIMS = 50;
 /** Deleted by one statement, so that none of them is long. */
-const BATCH = { keys: 1000, threads: 100, events: 100 };
+const BATCH = { keys: 1000, threads: 100, events: 100, inbox: 1000, live: 1000 };
 /** A process that was silent for a week does not come back. */
 const SILENT_MS = 7 * 86_400_000;
 /** A timer cannot wait longer. */
@@ -114,6 +114,7 @@ export class Timers {
       "interrupt",
       "sweep-keys",
       "sweep-workers",
+      "sweep-inbox",
       ...(retentionMs === null ? [] : (["sweep-threads"] as const)),
       ...(eventRetentionMs === null ? [] : (["sweep-events"] as const)),
     ];
@@ -165,7 +166,13 @@ export class Timers {
     const { retentionMs, eventRetentionMs } = options;
     if (kind === "sweep-keys")
       return { more: (await upkeep.sweepKeys(BATCH.keys)) === BATCH.keys, after: null };
-    if (kind === "sweep-workers") await upkeep.sweepWorkers(SILENT_MS);
+    if (kind === "sweep-inbox")
+      return { more: await upkeep.sweepInbox(eventRetentionMs ?? retentionMs, BATCH.inbox), after: null };
+    if (kind === "sweep-workers") {
+      await upkeep.sweepWorkers(SILENT_MS);
+      // What processes left that died in the middle of a step.
+      return { more: (await checkpointer.liveEdge?.sweep(BATCH.live)) === BATCH.live, after: null };
+    }
     if (kind === "sweep-events" && eventRetentionMs !== null) {
       const next = await upkeep.sweepEvents(eventRetentionMs, BATCH.events, after);
       return { more: next !== null, after: next };

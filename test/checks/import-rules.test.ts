@@ -73,6 +73,13 @@ const PLANTED: Record<string, Record<string, string>> = {
     "src/http/of-cli.ts": 'import "../cli/index.js"',
   },
   "http-knows-graphs-by-type": { "src/http/of-graph.ts": 'import { StateGraph } from "../graph/index.js"' },
+  "the-client-stands-alone": {
+    "src/client/of-errors.ts": 'import type { ErrorCode } from "../errors.js"',
+    "src/client/of-lib.ts": 'import "../lib/leaf.js"',
+    "src/client/of-node.ts": 'import { randomUUID } from "node:crypto"',
+    "src/client/of-npm.ts": 'import { z } from "zod"',
+  },
+  "nobody-needs-the-client": { "src/telemetry/of-the-client.ts": 'import "../client/index.js"' },
   "only-roots-pick-adapters": {
     "src/auth/of-memory.ts": 'import "../checkpoint/memory/index.js"',
     "src/runs/of-memory.ts": 'import "../checkpoint/memory/index.js"',
@@ -130,6 +137,7 @@ const ALLOWED: Record<string, string> = {
     'import "../runs/index.js"; import type { Checkpointer } from "../checkpoint/checkpointer.js"',
   "src/http/above.ts":
     'import type { StateGraph } from "../graph/index.js"; import "../protocols/index.js"; import "../auth/index.js"; import { fastify } from "fastify"',
+  "src/client/beside.ts": 'import { createParser } from "eventsource-parser"; import "./inside.js"',
   "src/cli/above.ts":
     'import "../checkpoint/postgres/index.js"; import "../http/index.js"; import "../app.js"',
 };

@@ -3,14 +3,17 @@
  * Call `checkpointerContract` once for each adapter. The tests share one storage and assume nothing of what is in it:
  * each has its own tenant, thread and, where runs are claimed, graph.
  */
-import { afterAll, beforeAll, describe } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Checkpointer } from "../../src/checkpoint/checkpointer.js";
 import { forkContract } from "./fork.js";
+import { inboxContract } from "./inbox.js";
 import { interruptsContract } from "./interrupts.js";
+import { liveEdgeContract } from "./live-edge.js";
 import { lateRecordsContract } from "./late-records.js";
 import { listsContract } from "./lists.js";
 import { logContract } from "./log.js";
 import { oddValuesContract } from "./odd-values.js";
+import { presenceContract } from "./presence.js";
 import { queueContract } from "./queue.js";
 import { removalContract } from "./removal.js";
 import { requestKeysContract } from "./request-keys.js";
@@ -30,7 +33,8 @@ export interface Made {
 
 export type Make = () => Promise<Made>;
 
-export function checkpointerContract(name: string, make: Make): void {
+/** `shares`: several processes may use the storage at once. */
+export function checkpointerContract(name: string, make: Make, { shares }: { shares: boolean }): void {
   describe(`the contract of the checkpointer: ${name}`, () => {
     let made: Made | undefined;
 
@@ -57,6 +61,7 @@ export function checkpointerContract(name: string, make: Make): void {
     queueContract(subject);
     requestKeysContract(subject);
     interruptsContract(subject);
+    inboxContract(subject);
     stateContract(subject);
     lateRecordsContract(subject);
     forkContract(subject);
@@ -65,5 +70,8 @@ export function checkpointerContract(name: string, make: Make): void {
     listsContract(subject);
     oddValuesContract(subject);
     upkeepContract(subject);
+    if (shares) liveEdgeContract(subject);
+    else test("no live events go anywhere", () => expect(subject().liveEdge).toBeNull());
+    presenceContract(subject);
   });
 }

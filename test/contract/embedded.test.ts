@@ -28,5 +28,5 @@ async function make(): Promise<Durable> {
   };
 }
 
-checkpointerContract("embedded", make);
+checkpointerContract("embedded", make, { shares: false });
 durabilityContract(make);

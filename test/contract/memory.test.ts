@@ -1,7 +1,9 @@
 import { InMemoryCheckpointer } from "../../src/checkpoint/memory/index.js";
-import { checkpointerContract } from "./checkpointer.js";
+import { checkpointerContract, type Made } from "./checkpointer.js";
 
-checkpointerContract("memory", async () => {
+async function make(): Promise<Made> {
   const checkpointer = new InMemoryCheckpointer();
   return { checkpointer, close: () => checkpointer.close() };
-});
+}
+
+checkpointerContract("memory", make, { shares: false });

@@ -22,5 +22,5 @@ async function make(): Promise<Durable> {
   };
 }
 
-checkpointerContract("PostgreSQL", make);
+checkpointerContract("PostgreSQL", make, { shares: true });
 durabilityContract(make);

@@ -217,7 +217,7 @@ async function job(cp: Checkpointer, kind: TimerKind, holdMs = MINUTE): Promise<
 
 function jobs(subject: Subject): void {
   describe("a job of the cluster", () => {
-    test.each<TimerKind>(["sweep-keys", "sweep-workers", "sweep-events", "sweep-threads"])(
+    test.each<TimerKind>(["sweep-keys", "sweep-workers", "sweep-events", "sweep-threads", "sweep-inbox"])(
       "%s is due from the start, for one process, and again when it says so",
       async (kind) => {
         const cp = subject();

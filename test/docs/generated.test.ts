@@ -1,5 +1,7 @@
 /** What is written down twice is the same in both places. */
+import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { envExample, settingsHelp } from "../../src/config.js";
 import { ERRORS } from "../../src/errors.js";
@@ -39,5 +41,17 @@ describe("openapi.yaml", () => {
     const printed = spawnHoldpoint(["openapi"]);
     expect(await printed.exit).toBe(0);
     expect(read("openapi.yaml")).toBe(printed.output());
+  });
+});
+
+describe("src/client/api.gen.ts", () => {
+  test("is what openapi.yaml gives; `npm run client-types` makes it", () => {
+    const cli = "node_modules/openapi-typescript/bin/cli.js";
+    const made = execFileSync(process.execPath, [cli, "openapi.yaml"], {
+      cwd: fileURLToPath(new URL("../../", import.meta.url)),
+      stdio: ["ignore", "pipe", "ignore"],
+      encoding: "utf8",
+    });
+    expect(read("src/client/api.gen.ts")).toBe(made);
   });
 });

@@ -217,7 +217,7 @@ describe("the answers", { timeout: 120_000 }, () => {
   test("to what is not there yet are as they are said to be", async () => {
     const { refusals } = await story();
     expect(table("## Not there yet").map(({ cells }) => cells[1])).toEqual(refusals);
-    expect(refusals.length).toBeGreaterThanOrEqual(4);
+    expect(refusals.length).toBeGreaterThanOrEqual(3);
   });
 });
 

@@ -8,12 +8,13 @@ import { settled } from "../support/latch.js";
 const HOUR = 3_600_000;
 const KEY = "thread";
 
-// A reader looks at nothing but the number.
-const event = (seq: number): RunEvent => ({ seq, eventType: "custom", runId: "run" }) as RunEvent;
+// A reader looks at little more than the number.
+const event = (seq: number): RunEvent =>
+  ({ seq, eventType: "custom", runId: "run", content: "", data: {} }) as unknown as RunEvent;
 
 /** A log that others write to, and a reader of it that looks once an hour by itself. */
 function scene(logged: number[]) {
-  const live = new Live();
+  const live = new Live(1_000_000);
   const leave = new AbortController();
   const reader = tail({
     key: KEY,
@@ -66,7 +67,7 @@ test("a hint sends the readers of its thread to the log, and a loss of hints all
 });
 
 test("what happens now is not given to a reader for whom the log can no longer be read", async () => {
-  const live = new Live();
+  const live = new Live(1_000_000);
   let readable = true;
   const reader = tail({
     key: KEY,

@@ -28,6 +28,7 @@ const row = (what: string, request: string, body: unknown, answer: string, says?
 const none = undefined;
 const nested = (levels: number): string => `${"[".repeat(levels)}${"]".repeat(levels)}`;
 const INVALID = "422 validation_failed";
+const LOSSY = "422 not_serialisable";
 const RUN = "POST /threads/done/run";
 const RESUME = "POST /threads/paused/resume";
 const DECIDE = "POST /interrupts/:interrupt/decision";
@@ -145,6 +146,46 @@ const bodies = [
   row(`__proto__ for ${request}`, request, '{"__proto__":{"decision":"approve"}}', INVALID, "__proto__"),
   row(`constructor for ${request}`, request, '{"constructor":{"prototype":{"x":1}}}', INVALID, "constructor"),
 ]);
+
+/** Numbers that JavaScript has no place for. */
+const numbers = [
+  ...["9007199254740993", "-9007199254740993", "18446744073709551615", `1${"0".repeat(30)}1`].map((number) =>
+    row(`the integer ${number}`, RUN, `{"input":{"amount":${number}}}`, LOSSY, `input.amount: ${number}`),
+  ),
+  ...["1e400", "-1E+400", "9".repeat(400), `${"9".repeat(400)}.5`].map((number) =>
+    row(`the number ${number.slice(0, 9)}`, RUN, `{"input":{"amount":${number}}}`, LOSSY, "input.amount"),
+  ),
+  row(
+    "a lossy integer in a list",
+    PATCH,
+    '{"state":{"amount":[1,[9007199254740993]]}}',
+    LOSSY,
+    "amount[1][0]",
+  ),
+  row("a lossy integer with space around it", PATCH, '{"state":{"amount"\n:\t9007199254740993\r }}', LOSSY),
+  row(
+    "a lossy integer behind quotes",
+    PATCH,
+    '{"state":{"a\\\\\\"":"\\\\","amount":9007199254740993}}',
+    LOSSY,
+  ),
+  row(
+    "a lossy integer in an answer",
+    DECIDE,
+    '{"decision":"approve","data":[9007199254740993]}',
+    LOSSY,
+    "data[0]",
+  ),
+  row("a lossy integer as a limit", RUN, '{"config":{"recursion_limit":9007199254740993}}', LOSSY),
+  row(
+    "a lossy integer as metadata",
+    "POST /threads",
+    '{"metadata":{"id":9007199254740993}}',
+    LOSSY,
+    "metadata.id",
+  ),
+  row("a lossy integer as a whole body", RUN, "9007199254740993", LOSSY, "send it as a string"),
+];
 
 const deepKeys = [
   row("an unknown key of config", RUN, { config: { recursionLimit: 1 } }, INVALID, "recursionLimit"),
@@ -355,7 +396,7 @@ const decisions = [
 const LISTS = ["/threads", "/interrupts", "/threads/done/messages", "/threads/done/runs"];
 const settings = [
   ...LISTS.flatMap((list) => [
-    ...["0", "1000", "201", "-1", "1.5", "x", "", "5&limit=6"].map((limit) =>
+    ...["0", "1000", "201", "-1", "1.5", "x", "", "5&limit=6", "9007199254740993", "1e400"].map((limit) =>
       row(`limit=${limit} of ${list}`, `GET ${list}?limit=${limit}`, none, INVALID, "limit"),
     ),
     ...["x", "W10", "bnVsbA", "e30", "eyJhIjoxfQ", "%00", "x".repeat(2000)].map((cursor) =>
@@ -387,6 +428,9 @@ const settings = [
   row("metadata that is a list", "POST /threads", { metadata: [] }, INVALID, "metadata"),
   row("an input that is a list", RUN, { input: [] }, INVALID, "input"),
   row("a cursor that is a word", "GET /threads/done/stream?after=now", none, "400 bad_cursor"),
+  ...["9007199254740993", "1e3", "-1", "1.5"].map((after) =>
+    row(`after=${after}`, `GET /threads/done/stream?after=${after}`, none, "400 bad_cursor"),
+  ),
   row("a cursor ahead of everything", "GET /threads/done/stream?after=999999", none, "409 cursor_ahead"),
   row("an unknown follow", "GET /threads/done/stream?follow=yes", none, INVALID, "follow"),
 ];
@@ -395,6 +439,7 @@ export const BAD_REQUESTS: readonly BadRequest[] = [
   ...unknown,
   ...wrongMoment,
   ...bodies,
+  ...numbers,
   ...deepKeys,
   ...threadIds,
   ...chosenIds,

@@ -30,6 +30,7 @@ describe("a large refund", () => {
       bodyLimit: 10_000,
       sseHeartbeatMs: 15_000,
       sseRetryMs: 1000,
+      sseStallMs: 30_000,
       version: "test",
     });
   });

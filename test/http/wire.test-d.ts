@@ -16,6 +16,7 @@ import type {
   RunResult,
 } from "../../src/engine/index.js";
 import type * as bodies from "../../src/http/schemas/bodies.js";
+import type * as events from "../../src/http/schemas/events.js";
 import type * as models from "../../src/http/schemas/models.js";
 import type { newMessageSchema, ResumeRequest, StateView, StopReceipt } from "../../src/runs/index.js";
 
@@ -55,7 +56,7 @@ describe("the keys of", () => {
   });
 
   it("an event", () => {
-    expectTypeOf<keyof Wire<typeof models.eventModel>>().toEqualTypeOf<Keys<RunEvent>>();
+    expectTypeOf<keyof Wire<typeof events.eventModel>>().toEqualTypeOf<Keys<RunEvent>>();
   });
 
   it("a stop's receipt", () => {
@@ -104,8 +105,8 @@ describe("the words of", () => {
   });
 
   it("events and messages", () => {
-    expectTypeOf<Wire<typeof models.eventModel>["event"]>().toEqualTypeOf<EventSourceName>();
-    expectTypeOf<Wire<typeof models.eventModel>["event_type"]>().toEqualTypeOf<EventType>();
+    expectTypeOf<Wire<typeof events.eventModel>["event"]>().toEqualTypeOf<EventSourceName>();
+    expectTypeOf<Wire<typeof events.eventModel>["event_type"]>().toEqualTypeOf<EventType>();
     expectTypeOf<Wire<typeof models.messageModel>["role"]>().toEqualTypeOf<Message["role"]>();
   });
 

@@ -68,9 +68,28 @@ describe("Invariant 11: nothing odd breaks it", () => {
     },
   );
 
+  test("numbers, and digits in strings, are stored as they came", async () => {
+    const scene = await newScene("postgres", KEEPS);
+    const one = await scene.start(LARGE);
+    const whole =
+      "9007199254740991,-9007199254740991,9007199254740992,1152921504606847000,100000000000000000000";
+    const sent = `[${whole},1e+21,1.5e+300,0.1,-2.5e-300,"9007199254740993","\\",9007199254740993\\\\",{"9007199254740993":1}]`;
+    expect(await raw(one, "t1", sent)).toMatchObject({ status: 200 });
+    const state = await (await fetch(`${one.url}/threads/t1/state`)).text();
+    expect(state).toContain(`"state":{"value":${sent},"echo":${sent}`);
+    // A float has the digits that a float has.
+    expect(await raw(one, "t2", "[1.0, 12345678901234567.25, 3.14159265358979323846]")).toMatchObject({
+      status: 200,
+    });
+    // Who reads what a node wrote may send it back.
+    expect(await raw(one, "t3", "1000000000000000000000000000000")).toMatchObject({ status: 200 });
+  });
+
   test.each([
     ["a number beyond all numbers", "1e400"],
     ["a number below all numbers", "-1e400"],
+    ["an integer with more digits than are kept", "9007199254740993"],
+    ["an id of 64 bits among strings", '["9007199254740992", "\\\\", 9223372036854775807]'],
     ["200 000 levels", `${"[".repeat(200_000)}${"]".repeat(200_000)}`],
   ])("%s is refused with a 4xx before anything is written", async (_what, text) => {
     const scene = await newScene("postgres", KEEPS);

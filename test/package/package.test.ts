@@ -156,6 +156,7 @@ describe("in a stranger's folder", () => {
   describe("TypeScript", () => {
     const RIGHT = `${APPROVAL}
       import { PgCheckpointer, type Checkpointer, type RunEvent } from "holdpoint";
+      import { HoldpointClient } from "holdpoint/client";
 
       const done = await transfers.resume({ decision: "edit", state: { amount: 1 } }, { threadId: "t1", by: "ada" });
       export const amount: number = done.state.amount;
@@ -164,7 +165,17 @@ describe("in a stranger's folder", () => {
         const { seq }: RunEvent = event;
         if (event.eventType === "end") console.log(seq, event.data.result.status);
       }
+      const holdpoint = new HoldpointClient({ baseUrl: "http://127.0.0.1:8700" });
+      for await (const event of holdpoint.thread("t3").stream({ graph: "transfers", input: { amount: 2 } })) {
+        if (event.event_type === "message") console.log(event.data.message.content);
+        if (event.event_type === "interrupted") console.log(event.data.result.interrupts.length);
+      }
+      for await (const thread of holdpoint.threads.list({ status: "interrupted" })) console.log(thread.thread_id);
       // What is wrong is seen: the types are not any.
+      // @ts-expect-error there is no such status
+      holdpoint.threads.list({ status: "asleep" });
+      // @ts-expect-error there is no such key
+      await holdpoint.thread("t3").run({ grahp: "transfers" });
       // @ts-expect-error the amount is a number
       export const text: string = done.state.amount;
       // @ts-expect-error there is no such field

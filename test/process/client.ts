@@ -1,5 +1,6 @@
 /** A plain HTTP client of a spawned server. */
 import { createParser } from "eventsource-parser";
+import { HoldpointClient, HoldpointError } from "holdpoint/client";
 import { until } from "../support/poll.js";
 import type { Server } from "../support/server.js";
 
@@ -48,16 +49,22 @@ export async function threadWhen(
   ...statuses: string[]
 ): Promise<Reply["body"]> {
   return until(`the thread ${thread} is ${statuses.join(" or ")}`, async () => {
-    const { body } = await get(server, `/threads/${thread}`);
-    return statuses.includes(body.status) ? body : null;
+    const found = await clientOf(server).thread(thread).get().catch(refused);
+    return found !== null && statuses.includes(found.status) ? found : null;
   });
 }
 
-export async function stateOf(server: Server, thread: string): Promise<Reply["body"]> {
-  return (await get(server, `/threads/${thread}/state`)).body.state;
+/** Not there yet, or its database is away: it is asked again. */
+function refused(error: unknown): null {
+  if (error instanceof HoldpointError) return null;
+  throw error;
 }
 
-/** All that the thread's stream has; ends with it. */
+export async function stateOf(server: Server, thread: string): Promise<Reply["body"]> {
+  return (await clientOf(server).thread(thread).state()).state;
+}
+
+/** All that the thread's stream has; ends with it. Read as it is sent: the client would drop what came twice. */
 export async function eventsOf(server: Server, thread: string, after = 0): Promise<StreamEvent[]> {
   const response = await fetch(`${server.url}/threads/${thread}/stream?after=${after}`);
   const events: StreamEvent[] = [];
@@ -68,6 +75,10 @@ export async function eventsOf(server: Server, thread: string, after = 0): Promi
   parser.feed(await response.text());
   return events;
 }
+
+/** It is not patient: a server that is away is news to the test. */
+const clientOf = (server: Server): HoldpointClient =>
+  new HoldpointClient({ baseUrl: server.url, retry: { forMs: 2000 } });
 
 /** Whether every id is greater than the one before. */
 export const grows = (events: readonly StreamEvent[]): boolean =>

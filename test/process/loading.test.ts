@@ -92,6 +92,23 @@ test("modules may import each other, and what they import holdpoint for is one c
   expect(await wordOf(server, "main")).toBe("shared");
 });
 
+test("zod may be imported by any of its names, also where the module's folder has none", async () => {
+  const module = (name: string, from: string): string => `${IMPORTS.replace('"zod"', `"${from}"`)}
+    export const ${name} = graph("by ${from}").compile();`;
+  const server = await serverWith({
+    "plain.mjs": module("plain", "zod"),
+    "v4.mjs": module("v4", "zod/v4"),
+    "mini.ts": `import { END, START, StateGraph } from "holdpoint";
+      import * as z from "zod/mini";
+      const State = z.object({ word: z._default(z.string(), "") });
+      export const mini = new StateGraph({ state: State })
+        .addNode("A", () => ({ word: "by zod/mini" })).addEdge(START, "A").addEdge("A", END).compile();`,
+  });
+  expect(await wordOf(server, "plain")).toBe("by zod");
+  expect(await wordOf(server, "v4")).toBe("by zod/v4");
+  expect(await wordOf(server, "mini")).toBe("by zod/mini");
+});
+
 test("files and folders may be mixed", async () => {
   const server = await serverWith(
     {

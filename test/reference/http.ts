@@ -1,8 +1,8 @@
 /** The reference page's stories as somebody with curl lives them: a real server on a real socket. */
-import { describe } from "vitest";
+import { HoldpointClient } from "holdpoint/client";
+import { describe, expect } from "vitest";
 import {
-  expectJson,
-  expectList,
+  expectShape,
   served,
   STORAGES,
   type Body,
@@ -40,27 +40,39 @@ export const contents = (messages: readonly Body[]): unknown[] => messages.map((
 export const worked = (frames: readonly Frame[]): string[] =>
   frames.filter(({ name }) => name === "progress").map(({ chunk }) => chunk.node_name as string);
 
+/** A frontend's client, which tries once: what is not 200 and JSON fails the test. */
+const clientOf = (server: TestServer): HoldpointClient =>
+  new HoldpointClient({
+    baseUrl: server.url,
+    retry: false,
+    fetch: async (url, init) => {
+      const answer = await fetch(url, init);
+      expect({ status: answer.status, type: answer.headers.get("content-type") }).toEqual({
+        status: 200,
+        type: "application/json; charset=utf-8",
+      });
+      return answer;
+    },
+  });
+
 export function apiOf(server: TestServer): Api {
-  const result = async (path: string, body: object = {}): Promise<Body> =>
-    expectJson(await server.post(path, body), 200, "result");
+  const thread = (id: string) => clientOf(server).thread(id);
   return {
     add: (graph) => server.add(graph),
     get: (path) => server.get(path),
     post: (path, body) => server.post(path, body),
     patch: (path, body) => server.call("PATCH", path, body),
     delete: (path) => server.call("DELETE", path),
-    run: (thread, body) => result(`/threads/${thread}/run`, body),
-    resume: (thread, body) => result(`/threads/${thread}/resume`, body),
-    stop: async (thread, body) =>
-      expectJson(await server.post(`/threads/${thread}/stop`, body), 200, "receipt"),
-    thread: async (thread) => expectJson(await server.get(`/threads/${thread}`), 200, "thread"),
-    state: async (thread, checkpoint) => {
-      const query = checkpoint === undefined ? "" : `?checkpoint=${checkpoint}`;
-      return expectJson(await server.get(`/threads/${thread}/state${query}`), 200, "state");
-    },
-    inbox: async (graph) => expectList(await server.get(`/interrupts?graph=${graph}`), "interrupt").items,
-    said: async (thread) =>
-      contents(expectList(await server.get(`/threads/${thread}/messages`), "message").items),
+    run: async (id, body = {}) => expectShape("result", await thread(id).run(body)),
+    resume: async (id, body = {}) => expectShape("result", await thread(id).resume(body)),
+    stop: async (id, body = {}) => expectShape("receipt", await thread(id).stop(body)),
+    thread: async (id) => expectShape("thread", await thread(id).get()),
+    state: async (id, checkpoint) =>
+      expectShape("state", await thread(id).state(checkpoint === undefined ? {} : { checkpoint })),
+    inbox: async (graph) =>
+      (await clientOf(server).interrupts.list({ graph })).items.map((item) => expectShape("interrupt", item)),
+    said: async (id) =>
+      contents((await thread(id).messages()).items.map((item) => expectShape("message", item))),
     stream: (path, body, headers) =>
       openStream(`${server.url}/threads/${path}`, {
         ...(body === undefined ? {} : { body }),

@@ -3,6 +3,7 @@ import { InMemoryCheckpointer, type Checkpointer } from "holdpoint";
 import { afterAll, beforeAll, describe, expect } from "vitest";
 import { z } from "zod";
 import { buildServer, type HttpOptions } from "../../src/http/index.js";
+import { eventModel } from "../../src/http/schemas/events.js";
 import * as models from "../../src/http/schemas/models.js";
 import { Runtime, type RuntimeOptions } from "../../src/runs/index.js";
 import { createLogger } from "../../src/telemetry/index.js";
@@ -72,6 +73,7 @@ export async function serve(
       bodyLimit: 1_048_576,
       sseHeartbeatMs: 15_000,
       sseRetryMs: 1000,
+      sseStallMs: 30_000,
       version: "0.0.0-test",
       ...of.http,
     },
@@ -191,7 +193,8 @@ const STRICT = {
   problem: strict(models.problemModel),
   decision: strict(models.decisionModel),
   checkpoint: strict(models.checkpointModel),
-  event: strict(models.eventModel),
+  event: strict(eventModel),
+  inboxEvent: strict(models.inboxEventModel),
 };
 export type Shape = keyof typeof STRICT;
 

@@ -146,10 +146,17 @@ export async function openStream(
 }
 
 function checked(id: string | undefined, name: string | undefined, data: string): Frame {
-  const chunk: Body = expectShape("event", JSON.parse(data));
+  const chunk: Body = JSON.parse(data);
+  if (name === "gap") {
+    expect(id).toBeUndefined();
+    return { id: Number.NaN, name, chunk };
+  }
+  const isInbox = chunk.event === "inbox";
+  expectShape(isInbox ? "inboxEvent" : "event", chunk);
   // What is in no log has no number.
-  expect(chunk.seq === 0 ? undefined : String(chunk.seq)).toBe(id);
+  expect(chunk.seq === 0 && !isInbox ? undefined : String(chunk.seq)).toBe(id);
   expect(name).toBe(chunk.event_type === "error" ? "failed" : chunk.event_type);
+  if (isInbox) return { id: Number(id), name: name ?? "", chunk };
   const parsed = DATA[chunk.event_type as string]?.safeParse(chunk.data);
   if (parsed?.success !== true)
     throw new Error(

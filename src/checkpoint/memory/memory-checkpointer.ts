@@ -33,6 +33,8 @@ import { paginate } from "./paginate.js";
 import { addToQueue, stopAll } from "./queue.js";
 import { refusal } from "./refusal.js";
 import { RequestKeys } from "./request-keys.js";
+import { MemoryInbox } from "./memory-inbox.js";
+import { MemoryPresence } from "./memory-presence.js";
 import { MemoryUpkeep } from "./memory-upkeep.js";
 import {
   decisionRecord,
@@ -53,16 +55,20 @@ export class InMemoryCheckpointer implements Checkpointer {
   readonly describe = "memory";
   /** There is no other process. */
   readonly hears = true;
+  readonly liveEdge = null;
   readonly #threads = new Map<string, StoredThread>();
   readonly #tombstones = new Map<string, Tombstone>();
   readonly #keys = new RequestKeys();
   readonly #workers = new Map<string, { at: number; leaseMs: number }>();
+  readonly inbox = new MemoryInbox((tenant, id) => this.#interruptsOf(tenant).find((row) => row.id === id));
   readonly upkeep: Upkeep = new MemoryUpkeep({
     threads: this.#threads,
     workers: this.#workers,
     keys: this.#keys,
+    inbox: this.inbox,
     remove: (ref) => void this.remove(ref),
   });
+  readonly presence = new MemoryPresence((ref) => this.#threads.get(keyOf(ref)));
 
   async open(): Promise<void> {
     // Nothing to prepare.
@@ -144,6 +150,7 @@ export class InMemoryCheckpointer implements Checkpointer {
     if (refused !== null) return refused;
     if (this.#keys.isUsed(write.ref.tenant, write.key)) return { outcome: "repeated" };
     const dropped = applyWrite(thread, write);
+    this.inbox.written(thread, write);
     this.#keys.use(write.ref.tenant, write.key, write.ref.threadId, write.runId);
     const { epoch, status } = thread.head;
     return { outcome: "committed", epoch, queued: status === "queued", dropped };
@@ -235,6 +242,7 @@ export class InMemoryCheckpointer implements Checkpointer {
       decisions: [...(this.#tombstones.get(key)?.decisions ?? []), ...decisions],
     });
     this.#threads.delete(key);
+    this.inbox.removed(thread);
     return "removed";
   }
 

@@ -1,6 +1,7 @@
 import type { ThreadStatus } from "../../engine/index.js";
 import { TIMER_KINDS, type Timer, type TimerClaim, type TimerKind, type Upkeep } from "../upkeep.js";
 import type { ThreadRef } from "../wake.js";
+import type { MemoryInbox } from "./memory-inbox.js";
 import type { RequestKeys } from "./request-keys.js";
 import type { StoredThread } from "./stored-thread.js";
 
@@ -8,6 +9,7 @@ export interface MemoryUpkeepDeps {
   readonly threads: ReadonlyMap<string, StoredThread>;
   readonly workers: Map<string, { readonly at: number }>;
   readonly keys: RequestKeys;
+  readonly inbox: MemoryInbox;
   readonly remove: (ref: ThreadRef) => void;
 }
 
@@ -113,6 +115,11 @@ export class MemoryUpkeep implements Upkeep {
       thread.head = { ...head, logFloor: gone.at(-1)?.seq ?? head.logFloor };
     }
     return null;
+  }
+
+  async sweepInbox(oldMs: number | null): Promise<boolean> {
+    if (oldMs !== null) this.#deps.inbox.sweep(oldMs);
+    return false;
   }
 
   #quiet(ms: number): StoredThread[] {

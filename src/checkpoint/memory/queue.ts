@@ -81,13 +81,19 @@ export function stopAll(
   thread: StoredThread,
   stop: StopRequest,
 ): { stopped: string | null; dropped: readonly string[] } {
-  const { runId, step, seq, status } = thread.head;
+  const { step, seq } = thread.head;
   const dropped = dropQueue(thread, { step, seq, at: stop.at });
+  return { stopped: stopRunning(thread, stop), dropped };
+}
+
+/** Asks the running run alone to stop: its id, or null where none is. */
+export function stopRunning(thread: StoredThread, stop: StopRequest): string | null {
+  const { runId, status } = thread.head;
   const run = status === "running" && runId !== null ? thread.runs.get(runId) : undefined;
-  if (run === undefined) return { stopped: null, dropped };
+  if (run === undefined) return null;
   if (run.stop === null || (run.stop.mode === "after_step" && stop.mode === "now"))
     thread.runs.set(run.runId, { ...run, stop });
-  return { stopped: run.runId, dropped };
+  return run.runId;
 }
 
 /** Takes a thread's next run for a worker: running, and not begun. */

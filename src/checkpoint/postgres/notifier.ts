@@ -14,9 +14,19 @@ const PACE_MS = 5;
 const NAMED = 1000;
 
 type Id = readonly [tenant: string, thread: string];
-/** What is sent: by whom, threads with something new, threads whose run is to stop, whether work waits; or "everything". */
+/**
+ * What is sent: by whom, threads with something new, threads whose run is to stop, whether work waits, whether the inbox has
+ * news, threads with live events; or "everything".
+ */
 type Payload =
-  | readonly [sender: string, threads: readonly Id[], stops: readonly Id[], work: boolean]
+  | readonly [
+      sender: string,
+      threads: readonly Id[],
+      stops: readonly Id[],
+      work: boolean,
+      inbox?: boolean,
+      live?: readonly Id[],
+    ]
   | readonly [sender: string, everything: "*"];
 
 export class Notifier {
@@ -25,7 +35,9 @@ export class Notifier {
   readonly #send: (payload: string) => Promise<unknown>;
   #threads = new Map<string, Id>();
   #stops = new Map<string, Id>();
+  readonly #live = new Map<string, Id>();
   #work = false;
+  #inbox = false;
   #everything = false;
   #lastAt = -Infinity;
   #timer: NodeJS.Timeout | null = null;
@@ -35,21 +47,27 @@ export class Notifier {
     this.#send = send;
   }
 
-  tell(wake: Wake): void {
+  /** What is told together goes together. */
+  tell(...wakes: readonly Wake[]): void {
+    for (const wake of wakes) this.#note(wake);
+    this.#schedule();
+  }
+
+  #note(wake: Wake): void {
     if (wake.kind === "work") this.#work = true;
+    else if (wake.kind === "inbox") this.#inbox = true;
+    else if (wake.kind === "live") this.#live.set(...named(wake.ref));
     else if (wake.kind === "rescan" || this.#threads.size + this.#stops.size >= NAMED)
       this.#everything = true;
     else {
       const of = wake.kind === "stop" ? this.#stops : this.#threads;
-      const id: Id = [wake.ref.tenant, wake.ref.threadId];
-      of.set(JSON.stringify(id), id);
+      of.set(...named(wake.ref));
     }
-    this.#schedule();
   }
 
   /** Sends a notification that says nothing, to see whether it arrives. Rejects where it cannot be sent. */
   async probe(): Promise<void> {
-    await this.#send(JSON.stringify([this.#sender, [], [], false] satisfies Payload));
+    await this.#send(JSON.stringify([this.#sender, [], [], false, false] satisfies Payload));
   }
 
   /** Once what was told until now has been sent. */
@@ -67,17 +85,20 @@ export class Notifier {
     const [sender, threads] = said;
     if (sender === this.#sender) return "own";
     if (threads === "*") return [{ kind: "rescan" }];
-    const [, , stops, work] = said;
+    const [, , stops, work, inbox = false, live = []] = said;
     return [
       // First what is waited for in the middle of a step.
       ...stops.map((id) => ({ kind: "stop" as const, ref: refOf(id) })),
       ...threads.map((id) => ({ kind: "thread" as const, ref: refOf(id) })),
+      ...live.map((id) => ({ kind: "live" as const, ref: refOf(id) })),
       ...(work ? [{ kind: "work" as const }] : []),
+      ...(inbox ? [{ kind: "inbox" as const }] : []),
     ];
   }
 
   #hasNews(): boolean {
-    return this.#threads.size > 0 || this.#stops.size > 0 || this.#work || this.#everything;
+    const named = this.#threads.size + this.#stops.size + this.#live.size;
+    return named > 0 || this.#work || this.#inbox || this.#everything;
   }
 
   #schedule(): void {
@@ -105,17 +126,37 @@ export class Notifier {
   }
 
   #take(): string {
-    const all: Payload = [this.#sender, [...this.#threads.values()], [...this.#stops.values()], this.#work];
-    const named = JSON.stringify(all);
-    const fits = !this.#everything && Buffer.byteLength(named) <= PAYLOAD_BYTES;
+    const [threads, stops] = [[...this.#threads.values()], [...this.#stops.values()]];
+    const said = [this.#sender, threads, stops, this.#work, this.#inbox] as const;
+    const bytes = Buffer.byteLength(JSON.stringify([...said, []]));
+    const fits = !this.#everything && bytes <= PAYLOAD_BYTES;
+    const all: Payload = [...said, fits ? this.#takeLive(PAYLOAD_BYTES - bytes) : []];
     this.#threads = new Map();
     this.#stops = new Map();
     this.#work = false;
+    this.#inbox = false;
     this.#everything = false;
-    return fits ? named : JSON.stringify([this.#sender, "*"] satisfies Payload);
+    return fits ? JSON.stringify(all) : JSON.stringify([this.#sender, "*"] satisfies Payload);
+  }
+
+  /** What fits; the rest goes with the next one. They are many, and nobody is to look at everything for them. */
+  #takeLive(bytes: number): Id[] {
+    const taken: Id[] = [];
+    let left = bytes;
+    for (const [key, id] of this.#live) {
+      left -= Buffer.byteLength(key) + 1;
+      if (left < 0) break;
+      this.#live.delete(key);
+      taken.push(id);
+    }
+    return taken;
   }
 }
 
+const named = ({ tenant, threadId }: ThreadRef): [string, Id] => {
+  const id: Id = [tenant, threadId];
+  return [JSON.stringify(id), id];
+};
 const refOf = ([tenant, threadId]: Id): ThreadRef => ({ tenant, threadId });
 
 /** Anybody may notify on the channel, also a later version. */
@@ -123,7 +164,8 @@ function parsed(payload: string): Payload | null {
   try {
     const said: unknown = JSON.parse(payload);
     if (!Array.isArray(said) || typeof said[0] !== "string") return null;
-    const fits = said[1] === "*" || (Array.isArray(said[1]) && Array.isArray(said[2]));
+    const fits =
+      said[1] === "*" || [said[1], said[2], said[5] ?? []].every((ids: unknown) => Array.isArray(ids));
     return fits ? (said as unknown as Payload) : null;
   } catch {
     return null;

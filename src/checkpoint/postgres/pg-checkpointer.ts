@@ -3,6 +3,7 @@
  * database (migrations/0002): one round trip, and each of their statements sees what was committed before it.
  */
 import type { Message } from "../../engine/index.js";
+import { refusalIn } from "../../errors.js";
 import type { Json } from "../../lib/json.js";
 import type {
   Checkpointer,
@@ -11,8 +12,10 @@ import type {
   Enqueued,
   Fork,
   Forked,
+  LiveEdge,
   LogEntry,
   Owned,
+  Presence,
   RequestKey,
   RunRecord,
   StopOutcome,
@@ -31,6 +34,9 @@ import { GroupCommit } from "./group-commit.js";
 import { migrate } from "./migrate.js";
 import { PgDatabase, type PgOptions } from "./pg-database.js";
 import { PgliteDatabase, type PgliteOptions } from "./pglite-database.js";
+import { PgInbox } from "./pg-inbox.js";
+import { PgLiveEdge } from "./pg-live-edge.js";
+import { PgPresence } from "./pg-presence.js";
 import { PgUpkeep } from "./pg-upkeep.js";
 import {
   eventsOf,
@@ -46,11 +52,13 @@ import {
 } from "./rows.js";
 import * as lists from "./sql/lists.js";
 import { load, loadAt, thread, tombstoneSeq } from "./sql/load.js";
+import { fromWrite } from "./sqlstate.js";
 import { enqueue, fork, requestStop, writeAll, writeArgument } from "./sql/write.js";
 
 /** Milliseconds in which a database that works has answered. */
 const PING_MS = 1500;
 const MIN_BEAT_MS = 1000;
+const INBOX: Wake = { kind: "inbox" };
 import { WakeChannel } from "./wake-channel.js";
 
 /** A database server by its URL, an embedded database by its folder, or a database of one's own. */
@@ -64,6 +72,9 @@ export type PgCheckpointerOptions = (
 /** The port on PostgreSQL, a server or the embedded one. Nothing of either is loaded before `open`. */
 export class PgCheckpointer implements Checkpointer {
   readonly upkeep: Upkeep;
+  readonly inbox: PgInbox;
+  readonly liveEdge: LiveEdge | null;
+  readonly presence: Presence;
   readonly #db: Database;
   readonly #writes = new GroupCommit<Written>((args) => writeAll(this.#db, args));
   readonly #channel: WakeChannel;
@@ -76,6 +87,11 @@ export class PgCheckpointer implements Checkpointer {
     else this.#db = "url" in of ? new PgDatabase({ waitMs: 0, ...of }) : new PgliteDatabase(of);
     this.#channel = new WakeChannel(this.#db, of.onHearing);
     this.upkeep = new PgUpkeep(this.#db);
+    this.inbox = new PgInbox(this.#db);
+    this.#channel.onWake((wake) => this.inbox.heed(wake));
+    const tell = (wake: Wake): void => this.#channel.tell(wake);
+    this.liveEdge = this.#db.directUrl === null ? null : new PgLiveEdge(this.#db, tell);
+    this.presence = new PgPresence(this.#db);
   }
 
   get describe(): string {
@@ -131,16 +147,18 @@ export class PgCheckpointer implements Checkpointer {
   async write(given: Write): Promise<Written> {
     const { tenant, threadId } = given.ref;
     const key = JSON.stringify([tenant, threadId]);
-    const written = await this.#writes.write({ key, argument: writeArgument(given) });
+    const written = await storing(() => this.#writes.write({ key, argument: writeArgument(given) }));
     if (written.outcome === "committed") {
-      this.#channel.tell({ kind: "thread", ref: given.ref });
+      const isNews = given.open.length + given.decide.length > 0;
+      this.#channel.tell({ kind: "thread", ref: given.ref }, ...(isNews ? [INBOX] : []));
+      if (isNews) this.inbox.heed(INBOX);
       if (written.queued || given.start?.worker === null) this.#channel.tell({ kind: "work" });
     }
     return written;
   }
 
   fork(given: Fork): Promise<Forked> {
-    return fork(this.#db, given);
+    return storing(() => fork(this.#db, given));
   }
 
   async reserve(ref: ThreadRef, epoch: number, limit: number): Promise<boolean> {
@@ -152,15 +170,21 @@ export class PgCheckpointer implements Checkpointer {
   }
 
   async record(ref: ThreadRef, epoch: number, { taskId, key, value }: TaskRecord): Promise<boolean> {
-    const [row] = await this.#db.query<{ ok: boolean }>(
-      "SELECT holdpoint.record_v1($1, $2, $3, $4, $5, $6) AS ok",
-      [ref.tenant, ref.threadId, epoch, JSON.stringify(taskId), JSON.stringify(key), JSON.stringify(value)],
+    const [row] = await storing(() =>
+      this.#db.query<{ ok: boolean }>("SELECT holdpoint.record_v1($1, $2, $3, $4, $5, $6) AS ok", [
+        ref.tenant,
+        ref.threadId,
+        epoch,
+        JSON.stringify(taskId),
+        JSON.stringify(key),
+        JSON.stringify(value),
+      ]),
     );
     return row?.ok === true;
   }
 
   async enqueue(given: Enqueue): Promise<Enqueued> {
-    const queued = await enqueue(this.#db, given);
+    const queued = await storing(() => enqueue(this.#db, given));
     if (queued.outcome !== "queued") return queued;
     if (queued.stopped !== null) this.#channel.tell({ kind: "stop", ref: given.ref });
     if (queued.dropped.length > 0) this.#channel.tell({ kind: "thread", ref: given.ref });
@@ -198,7 +222,10 @@ export class PgCheckpointer implements Checkpointer {
       "SELECT holdpoint.remove_v2($1, $2) AS outcome",
       [ref.tenant, ref.threadId],
     );
-    if (row?.outcome === "removed") this.#channel.tell({ kind: "thread", ref });
+    if (row?.outcome === "removed") {
+      this.#channel.tell({ kind: "thread", ref }, INBOX);
+      this.inbox.heed(INBOX);
+    }
     return row?.outcome ?? "missing";
   }
 
@@ -352,5 +379,14 @@ export class PgCheckpointer implements Checkpointer {
 
   decisionRecords(ref: ThreadRef): ReturnType<Checkpointer["decisionRecords"]> {
     return lists.decisionRecords(this.#db, ref);
+  }
+}
+
+/** Throws `not_storable` for what the database will never take. */
+async function storing<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw refusalIn(error) ?? fromWrite(error);
   }
 }

@@ -106,6 +106,10 @@ export class PgUpkeep implements Upkeep {
   }
 
   async sweepWorkers(silentMs: number): Promise<number> {
+    await this.#db.query(
+      "DELETE FROM holdpoint.reader WHERE seen_at < clock_timestamp() - $1 * interval '1 ms'",
+      [silentMs],
+    );
     const [row] = await this.#db.query<{ count: number }>("SELECT holdpoint.sweep_workers_v1($1) AS count", [
       silentMs,
     ]);
@@ -128,5 +132,13 @@ export class PgUpkeep implements Upkeep {
       after?.threadId ?? "",
     ]);
     return row === undefined ? null : refOf(row);
+  }
+
+  async sweepInbox(oldMs: number | null, limit: number): Promise<boolean> {
+    const [row] = await this.#db.query<{ more: boolean }>("SELECT holdpoint.sweep_inbox_v1($1, $2) AS more", [
+      oldMs,
+      limit,
+    ]);
+    return row?.more === true;
   }
 }

@@ -62,6 +62,29 @@ export function fromDatabase(error: unknown, describe: string, wasThere = false)
     : error;
 }
 
+/** What a database says of values that it will never take, by SQLSTATE class. */
+const REFUSALS = [
+  "22", // a value that its type cannot hold
+  "54", // beyond its limits: 256 MB of jsonb, 1 GB of text
+];
+
+/** The same error, or `not_storable` where the database refuses what was to be stored, however often it is sent. */
+export function fromWrite(error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof HoldpointError) return error;
+  const code = codeOf(error);
+  const refused =
+    (code.length === 5 && REFUSALS.includes(code.slice(0, 2))) ||
+    (code === "XX000" && error.message.startsWith("invalid memory alloc request size"));
+  return refused
+    ? new HoldpointError(
+        "not_storable",
+        `the database does not take it: ${error.message}`,
+        {},
+        { cause: error },
+      )
+    : error;
+}
+
 /** Whether nothing was done because another transaction was in the way: to be tried again at once. */
 export function hasMetAnother(error: unknown): boolean {
   return error instanceof Error && MET.has(codeOf(error));

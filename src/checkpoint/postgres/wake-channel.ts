@@ -56,8 +56,8 @@ export class WakeChannel {
     await listener?.close();
   }
 
-  tell(wake: Wake): void {
-    if (this.#database.directUrl !== null) this.#notifier.tell(wake);
+  tell(...wakes: readonly Wake[]): void {
+    if (this.#database.directUrl !== null) this.#notifier.tell(...wakes);
   }
 
   onWake(listener: (wake: Wake) => void): () => void {

@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
 import type { RunHandle, Waiting } from "../../runs/index.js";
+import { announce, wasRead } from "../arrival.js";
 import { preferHeader, preferredWait } from "../prefer.js";
 import { keyHeader, takeKey } from "../idempotency-key.js";
 import {
@@ -25,7 +26,9 @@ import {
   type ResumeBody,
   type RunBody,
 } from "../schemas/bodies.js";
-import { eventModel, runResultModel, stopReceiptModel } from "../schemas/models.js";
+import { eventModel } from "../schemas/events.js";
+import { runResultModel, stopReceiptModel } from "../schemas/models.js";
+import { frame } from "../sse/frame.js";
 import { respondWithEvents, type SseOptions } from "../sse/respond.js";
 import { wireReceipt, wireResult } from "../wire.js";
 
@@ -60,7 +63,8 @@ function runRoute(app: App, { runtime }: RouteContext): void {
     "/threads/:id/run",
     {
       config: { permission: "run" },
-      preValidation: takeKey,
+      onRequest: announce(runtime),
+      preValidation: [wasRead, takeKey],
       schema: {
         operationId: "startRun",
         summary: "Start a run and wait for it",
@@ -75,6 +79,7 @@ function runRoute(app: App, { runtime }: RouteContext): void {
       const { params, body, requestKey: key } = request;
       const waitMs = preferredWait(request.headers.prefer);
       const handle = await runtime.runs.start({ ...startRequest(params.id, body), key });
+      request.arrival?.decided();
       return replyWithResult(reply, handle, waitMs);
     },
   );
@@ -85,7 +90,8 @@ function streamRoute(app: App, { runtime, sse }: RouteContext): void {
     "/threads/:id/stream",
     {
       config: { permission: "run" },
-      preValidation: takeKey,
+      onRequest: announce(runtime),
+      preValidation: [wasRead, takeKey],
       schema: {
         operationId: "streamRun",
         summary: "Start a run and stream it",
@@ -98,7 +104,9 @@ function streamRoute(app: App, { runtime, sse }: RouteContext): void {
     },
     async (request, reply) => {
       const { params, body, requestKey: key } = request;
-      return streamRun(reply, sse, await runtime.runs.start({ ...startRequest(params.id, body), key }));
+      const handle = await runtime.runs.start({ ...startRequest(params.id, body), key });
+      request.arrival?.decided();
+      return streamRun(reply, sse, handle);
     },
   );
 }
@@ -108,7 +116,8 @@ function resumeRoute(app: App, { runtime, sse }: RouteContext): void {
     "/threads/:id/resume",
     {
       config: { permission: "decide" },
-      preValidation: takeKey,
+      onRequest: announce(runtime),
+      preValidation: [wasRead, takeKey],
       schema: {
         operationId: "resumeThread",
         summary: "Answer interrupts, or continue a stopped or failed thread",
@@ -123,6 +132,7 @@ function resumeRoute(app: App, { runtime, sse }: RouteContext): void {
       const { params, body, requestKey: key } = request;
       const waitMs = preferredWait(request.headers.prefer);
       const resumed = await runtime.runs.resume({ ...resumeRequest(params.id, body), key });
+      request.arrival?.decided();
       return replyToResume(request, reply, { sse, waitMs }, resumed);
     },
   );
@@ -199,6 +209,7 @@ async function replyWithResult(
   handle: RunHandle,
   waitMs: number | null,
 ): Promise<ReturnType<typeof wireResult>> {
+  if (waitMs !== 0) untilClosed(reply, handle.attend());
   if (waitMs === null) return wireResult(await handle.outcome());
   const result = waitMs === 0 ? null : await handle.outcomeWithin(waitMs);
   if (result !== null) return wireResult(result);
@@ -209,9 +220,16 @@ async function replyWithResult(
   return wireResult(await handle.current());
 }
 
+/** Calls `leave` when the caller is gone, or has its answer. */
+function untilClosed({ raw }: FastifyReply, leave: () => void): void {
+  // One that left while its run was being accepted has no further event.
+  if (raw.destroyed || raw.closed) leave();
+  else raw.once("close", leave);
+}
+
 function streamRun(reply: FastifyReply, sse: SseOptions, handle: RunHandle): Promise<void> {
   const contentLocation = `/threads/${handle.threadId}/runs/${handle.runId}`;
-  return respondWithEvents(reply, { events: handle.events, contentLocation }, sse);
+  return respondWithEvents(reply, { events: handle.events, frame, contentLocation }, sse);
 }
 
 /** What a resume answers: 202 while answers are missing, else the run's result or its events. */
@@ -232,7 +250,6 @@ async function replyToResume(
 }
 
 function startRequest(threadId: string, body: RunBody) {
-  if (body.on_disconnect !== "continue") throw notSupported("on_disconnect", `"${body.on_disconnect}"`);
   const { messages, context_summary: contextSummary, ...fields } = body.input ?? {};
   return {
     ref: threadRef(threadId),
@@ -240,6 +257,7 @@ function startRequest(threadId: string, body: RunBody) {
     input: { messages: messages as MessagesBody, fields: withSummary(fields, contextSummary) },
     config: runConfig(body.config),
     onBusy: body.on_busy,
+    onDisconnect: body.on_disconnect,
     by: ANONYMOUS,
   };
 }

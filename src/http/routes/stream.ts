@@ -2,6 +2,7 @@ import { isActive } from "../../engine/index.js";
 import { HoldpointError } from "../../errors.js";
 import { problems, threadRef, type App, type RouteContext } from "../route-context.js";
 import { streamQuery, threadParams } from "../schemas/bodies.js";
+import { frame } from "../sse/frame.js";
 import { respondWithEvents } from "../sse/respond.js";
 import { eventStream } from "./runs.js";
 import { z } from "zod";
@@ -33,13 +34,15 @@ export function streamRoutes(app: App, { runtime, sse }: RouteContext): void {
       const follow = request.query.follow === "true";
       const start = await runtime.runs.reader.attach(ref, cursor);
       if (start.nothing && !follow) return reply.code(204).send(null);
-      const { head, after, gap } = start;
+      const { head, after, gap, wished } = start;
       const contentLocation = head.runId === null ? null : `/threads/${ref.threadId}/runs/${head.runId}`;
       const running = head.status === "running";
       await respondWithEvents(
         reply,
         {
-          events: (signal) => runtime.runs.reader.events(ref, after, { signal, ...ending(head.runId) }),
+          events: (signal) =>
+            runtime.runs.reader.events(ref, after, { signal, wished, ...ending(head.runId) }),
+          frame,
           contentLocation,
           gap,
         },
@@ -57,13 +60,13 @@ export function streamRoutes(app: App, { runtime, sse }: RouteContext): void {
 }
 
 /** `Last-Event-ID`, else `?after=`; null without either. Throws `bad_cursor`. */
-function cursorOf(header: string | string[] | undefined, query: string | undefined): number | null {
+export function cursorOf(header: string | string[] | undefined, query: string | undefined): number | null {
   const given = typeof header === "string" && header !== "" ? header : query;
   if (given === undefined) return null;
   if (!/^\d{1,15}$/.test(given)) {
     throw new HoldpointError(
       "bad_cursor",
-      `${JSON.stringify(given.slice(0, 60))} is no cursor: send the id of the last event you have, or 0 for the whole thread`,
+      `${JSON.stringify(given.slice(0, 60))} is no cursor: send the id of the last event you have, or 0 for all of them`,
     );
   }
   return Number(given);

@@ -93,6 +93,13 @@ export const streamQuery = z.strictObject({
   follow: z.enum(["true", "false"]).optional().describe("`true`: stay open between runs, and never 204"),
 });
 
+export const inboxStreamQuery = z.strictObject({
+  after: streamQuery.shape.after.describe(
+    "Only changes above this `id`; 0 is all that is kept. A `Last-Event-ID` header wins over it",
+  ),
+  graph: interruptsQuery.shape.graph,
+});
+
 export const threadParams = z.object({
   id: z.string().describe("1 to 128 characters of A-Z a-z 0-9 . _ : -"),
 });

@@ -2,15 +2,14 @@
 import { z } from "zod";
 import {
   DECISIONS,
-  EVENT_SOURCES,
   EXPIRIES,
-  EventType,
   INTERRUPT_KINDS,
   INTERRUPT_STATUSES,
   ROLES,
   RUN_STATUSES,
   THREAD_STATUSES,
 } from "../../engine/index.js";
+import { INBOX_EVENTS } from "../../runs/index.js";
 
 const id = z.string();
 const time = z.iso.datetime();
@@ -18,7 +17,8 @@ const nullable = <T extends z.ZodType>(schema: T) => schema.nullable();
 const json = z.unknown();
 const object = z.record(z.string(), json);
 
-const model = <T extends z.ZodType>(name: string, schema: T): T => {
+/** Gives a schema its name in the description. */
+export const model = <T extends z.ZodType>(name: string, schema: T): T => {
   z.globalRegistry.add(schema, { id: name });
   return schema;
 };
@@ -224,20 +224,18 @@ export const graphModel = model(
   }),
 );
 
-export const eventModel = model(
-  "Event",
+export const inboxEventModel = model(
+  "InboxEvent",
   z.object({
-    event: z.enum(EVENT_SOURCES),
-    event_type: z.enum(Object.values(EventType)),
-    node_name: nullable(z.string()),
-    path: z.array(z.string()),
-    content: z.string(),
-    data: object,
-    thread_id: id,
-    run_id: nullable(id),
+    event: z.literal("inbox"),
+    event_type: z.enum(INBOX_EVENTS),
+    interrupt_id: nullable(id),
+    thread_id: nullable(id),
+    graph: nullable(z.string()),
+    interrupt: nullable(interruptModel),
+    decision: nullable(decisionModel),
     seq: z.number().int(),
     timestamp: time,
-    metadata: object,
   }),
 );
 

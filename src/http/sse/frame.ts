@@ -1,14 +1,36 @@
 import type { RunEvent } from "../../engine/index.js";
-import type { Gap } from "../../runs/index.js";
-import { wireEvent } from "../wire.js";
+import type { Gap, InboxEvent } from "../../runs/index.js";
+import { wireEvent, wireInboxEvent } from "../wire.js";
 
-/** One event as a frame of a text/event-stream. JSON has no raw line breaks, so `data` is one line. */
+/** Readers of a thread are given the same events: each is put into words once. */
+const frames = new WeakMap<RunEvent, string>();
+
+/** One event as a frame of a text/event-stream. */
 export function frame(event: RunEvent): string {
+  let text = frames.get(event);
+  if (text === undefined) frames.set(event, (text = frameOf(event)));
+  return text;
+}
+
+/** JSON has no raw line breaks, so `data` is one line. */
+function frameOf(event: RunEvent): string {
   // EventSource gives the name `error` to broken connections.
   const name = event.eventType === "error" ? "failed" : event.eventType;
   // What no cursor can point at has no id.
   const id = event.seq === 0 ? "" : `id: ${event.seq}\n`;
   return `${id}event: ${name}\ndata: ${JSON.stringify(wireEvent(event))}\n\n`;
+}
+
+/** Readers of the inbox share their events, and so their frames. */
+const inboxFrames = new WeakMap<InboxEvent, string>();
+
+/** What happened to an interrupt, as a frame. */
+export function inboxFrame(event: InboxEvent): string {
+  const known = inboxFrames.get(event);
+  if (known !== undefined) return known;
+  const made = `id: ${event.seq}\nevent: ${event.what}\ndata: ${JSON.stringify(wireInboxEvent(event))}\n\n`;
+  inboxFrames.set(event, made);
+  return made;
 }
 
 /** Events that are gone. It has no id: whoever comes back has what came before or behind it. */

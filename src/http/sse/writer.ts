@@ -1,0 +1,89 @@
+import type { ServerResponse } from "node:http";
+import { deferred, type Deferred } from "../../lib/deferred.js";
+import { HEARTBEAT } from "./frame.js";
+
+/** Bytes that are given to the socket at once: what it takes of them shows that its reader lives. */
+const SLICE = 64 * 1024;
+
+/** Milliseconds without a byte after which the kernel asks, several times, whether the reader's machine is still there. */
+const KEEP_ALIVE_MS = 4000;
+
+export interface WriterOptions {
+  readonly heartbeatMs: number;
+  /** A socket that takes nothing for this long is closed; its reader comes back with its cursor. */
+  readonly stallMs: number;
+}
+
+/**
+ * Writes to one reader with backpressure: no more than a slice waits in the socket, and a heartbeat only where nothing else
+ * does. One listener for `drain`, whatever happens: `once` in a loop would leak.
+ */
+export class Writer {
+  readonly #response: ServerResponse;
+  readonly #gone = new AbortController();
+  readonly #stallMs: number;
+  readonly #beat: NodeJS.Timeout;
+  #drained: Deferred<void> | null = null;
+
+  constructor(response: ServerResponse, { heartbeatMs, stallMs }: WriterOptions) {
+    this.#response = response;
+    this.#stallMs = stallMs;
+    response.socket?.setKeepAlive(true, KEEP_ALIVE_MS);
+    this.#beat = setInterval(() => this.#heartbeat(), heartbeatMs);
+    response.on("drain", () => this.#wake());
+    response.on("close", () => this.#leave());
+    response.on("error", () => this.#leave());
+    // One that left while its request was answered has no further event.
+    if (response.destroyed || response.closed) this.#leave();
+  }
+
+  /** Aborts when the reader is gone. */
+  get gone(): AbortSignal {
+    return this.#gone.signal;
+  }
+
+  /** Whether the reader is still there, once the socket takes more. One at a time. */
+  async write(text: string): Promise<boolean> {
+    const bytes = Buffer.from(text);
+    for (let at = 0; at < bytes.length; at += SLICE) {
+      if (this.gone.aborted) return false;
+      if (!this.#response.write(bytes.subarray(at, at + SLICE))) await this.#drain();
+    }
+    this.#beat.refresh();
+    return !this.gone.aborted;
+  }
+
+  /** Nothing more is written. */
+  end(): void {
+    clearInterval(this.#beat);
+    if (!this.#response.destroyed) this.#response.end();
+  }
+
+  /** Until the socket takes more, or its reader is gone: it left, its socket failed, or took nothing for too long. */
+  async #drain(): Promise<void> {
+    const drained = deferred();
+    this.#drained = drained;
+    const stalled = setTimeout(() => {
+      this.#response.destroy();
+      this.#leave();
+    }, this.#stallMs);
+    if (this.gone.aborted) this.#wake();
+    await drained.promise;
+    clearTimeout(stalled);
+  }
+
+  #heartbeat(): void {
+    if (this.#drained === null && !this.gone.aborted) this.#response.write(HEARTBEAT);
+  }
+
+  #wake(): void {
+    this.#drained?.resolve();
+    this.#drained = null;
+  }
+
+  #leave(): void {
+    this.#gone.abort();
+    clearInterval(this.#beat);
+    this.#wake();
+  }
+}
