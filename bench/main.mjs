@@ -52,13 +52,20 @@ try {
     const env = database === null ? {} : { url: database.url };
     const options = { rounds, warmMs: work.warmMs, windowMs: work.windowMs, profile, tell };
     const { table, goals } =
-      work.run === undefined ? report(work, await contest(work, env, options)) : await work.run({ env, database, ...options });
+      work.run === undefined
+        ? report(work, await contest(work, env, options))
+        : await work.run({ env, database, ...options });
     if (isTerminal) process.stderr.write("\r\x1b[K");
     const seconds = Math.round((Date.now() - from) / 1000);
     const where = `_${rounds} ${rounds === 1 ? "round" : "rounds"} in ${seconds} s, ${new Date().toISOString().slice(0, 16)}Z; commit ${commit()}; ${machine()}${
       work.needs === "postgres" ? `; ${database.describe}` : ""
     }; ${versions()}_`;
-    const section = [`## ${work.name}: (${work.letter}) ${work.title}`, table, goalLines(goals).join("\n"), where]
+    const section = [
+      `## ${work.name}: (${work.letter}) ${work.title}`,
+      table,
+      goalLines(goals).join("\n"),
+      where,
+    ]
       .filter((part) => part !== "")
       .join("\n\n");
     console.log(`\n${section}\n`);

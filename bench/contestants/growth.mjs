@@ -14,7 +14,8 @@ async function walOf(url) {
   await client.connect();
   return {
     /** Bytes of write-ahead log so far, of the whole server: nothing else writes. */
-    at: async () => Number((await client.query("SELECT pg_current_wal_insert_lsn() - '0/0' AS at")).rows[0].at),
+    at: async () =>
+      Number((await client.query("SELECT pg_current_wal_insert_lsn() - '0/0' AS at")).rows[0].at),
     rows: async (schema) =>
       Number(
         (
@@ -66,12 +67,20 @@ export async function holdpoint({ url, messages }) {
     has = until = has + many;
     await graph.invoke({}, { threadId, recursionLimit: many + 1 });
   };
-  await graph.invoke({ messages: Array.from({ length: messages }, () => TEXT) }, { threadId: newId() }).catch(() => undefined);
+  await graph
+    .invoke({ messages: Array.from({ length: messages }, () => TEXT) }, { threadId: newId() })
+    .catch(() => undefined);
   has = messages - 1;
   until = messages;
-  await graph.invoke({ messages: Array.from({ length: messages - 1 }, () => TEXT) }, { threadId, recursionLimit: 2 });
+  await graph.invoke(
+    { messages: Array.from({ length: messages - 1 }, () => TEXT) },
+    { threadId, recursionLimit: 2 },
+  );
   has = messages;
-  return { ...measured(wal, { step: say, turn: () => say(1) }), close: () => Promise.all([checkpointer.close(), wal.end()]) };
+  return {
+    ...measured(wal, { step: say, turn: () => say(1) }),
+    close: () => Promise.all([checkpointer.close(), wal.end()]),
+  };
 }
 
 export async function langgraph({ url, messages }) {
@@ -89,8 +98,14 @@ export async function langgraph({ url, messages }) {
     await graph.invoke({ messages: [] }, config);
   };
   left = 1;
-  await graph.invoke({ messages: Array.from({ length: messages - 1 }, () => new HumanMessage(TEXT)) }, config);
-  return { ...measured(wal, { step: say, turn: () => say(1) }), close: () => Promise.all([checkpointer.end(), wal.end()]) };
+  await graph.invoke(
+    { messages: Array.from({ length: messages - 1 }, () => new HumanMessage(TEXT)) },
+    config,
+  );
+  return {
+    ...measured(wal, { step: say, turn: () => say(1) }),
+    close: () => Promise.all([checkpointer.end(), wal.end()]),
+  };
 }
 
 /** The floor: one row a step; a turn selects all messages and writes one. */
@@ -117,7 +132,11 @@ export async function rows({ url, messages }) {
       });
   };
   const turn = async () => {
-    await client.query({ name: "all", text: "SELECT * FROM floor.said WHERE thread = $1 ORDER BY ord", values: [thread] });
+    await client.query({
+      name: "all",
+      text: "SELECT * FROM floor.said WHERE thread = $1 ORDER BY ord",
+      values: [thread],
+    });
     await say(1);
   };
   return { ...measured(wal, { step: say, turn }), close: () => Promise.all([client.end(), wal.end()]) };

@@ -18,7 +18,10 @@ const KINDS = {
   },
   "langgraph-embed": {
     ten: async (base, agent) => {
-      const { thread_id: id } = await json(agent, `${base}/threads`, { thread_id: randomUUID(), metadata: { graph_id: "ten" } });
+      const { thread_id: id } = await json(agent, `${base}/threads`, {
+        thread_id: randomUUID(),
+        metadata: { graph_id: "ten" },
+      });
       return [
         `${base}/threads/${id}/runs/stream`,
         { assistant_id: "ten", input: { n: 0 }, stream_mode: ["updates"] },

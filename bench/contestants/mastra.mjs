@@ -18,7 +18,11 @@ export async function chained({ url, durable = false, nodes = 10, concurrency = 
     chain = chain.then(step(`N${i}`, async ({ inputData }) => ({ n: inputData.n + 1 })));
   chain = chain.commit();
   const store = durable ? storage(url) : undefined;
-  const mastra = new Mastra({ ...quiet, workflows: { chain }, ...(store === undefined ? {} : { storage: store }) });
+  const mastra = new Mastra({
+    ...quiet,
+    workflows: { chain },
+    ...(store === undefined ? {} : { storage: store }),
+  });
   await store?.init();
   const workflow = mastra.getWorkflow("chain");
   return {

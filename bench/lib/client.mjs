@@ -10,7 +10,9 @@ function send(agent, url, body, headers) {
       agent,
       method: data === undefined ? "GET" : "POST",
       headers: {
-        ...(data === undefined ? {} : { "Content-Type": "application/json", "Content-Length": Buffer.byteLength(data) }),
+        ...(data === undefined
+          ? {}
+          : { "Content-Type": "application/json", "Content-Length": Buffer.byteLength(data) }),
         ...headers,
       },
     });

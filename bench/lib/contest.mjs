@@ -10,9 +10,7 @@ const CHILD = fileURLToPath(new URL("child.mjs", import.meta.url));
 
 /** Starts a contestant and brings it to its working speed. */
 async function start(contestant, env, { profile }) {
-  const flags = profile
-    ? ["--cpu-prof", `--cpu-prof-dir=${profile}`, "--cpu-prof-interval=250"]
-    : [];
+  const flags = profile ? ["--cpu-prof", `--cpu-prof-dir=${profile}`, "--cpu-prof-interval=250"] : [];
   const child = fork(CHILD, [], {
     execArgv: ["--no-warnings", ...flags],
     stdio: ["ignore", "ignore", "pipe", "ipc"],
@@ -30,7 +28,13 @@ async function start(contestant, env, { profile }) {
     if (answer.error !== undefined) throw new Error(`${contestant.name}: ${answer.error}`);
     return answer.value;
   };
-  await ask({ do: "setup", file: contestant.file, make: contestant.make, options: contestant.options ?? {}, env });
+  await ask({
+    do: "setup",
+    file: contestant.file,
+    make: contestant.make,
+    options: contestant.options ?? {},
+    env,
+  });
   return {
     contestant,
     ask,
@@ -53,7 +57,9 @@ export async function contest(work, env, { rounds, warmMs, windowMs, profile, te
   try {
     for (const contestant of work.contestants) {
       tell(`${work.name}: starting ${contestant.name}`);
-      running.push(await start(contestant, env, { profile: contestant.role === "holdpoint" ? profile : null }));
+      running.push(
+        await start(contestant, env, { profile: contestant.role === "holdpoint" ? profile : null }),
+      );
     }
     for (const { contestant, ask } of running) {
       tell(`${work.name}: warming up ${contestant.name}`);

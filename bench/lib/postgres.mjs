@@ -12,7 +12,8 @@ export async function startDatabase() {
   const url = own?.url ?? given;
   const client = new pg.Client({ connectionString: url });
   await client.connect();
-  const setting = async (name) => (await client.query("SELECT current_setting($1) AS value", [name])).rows[0].value;
+  const setting = async (name) =>
+    (await client.query("SELECT current_setting($1) AS value", [name])).rows[0].value;
   const durable = [];
   for (const name of ["fsync", "synchronous_commit", "full_page_writes"])
     durable.push(`${name} ${await setting(name)}`);
@@ -30,7 +31,9 @@ export async function startDatabase() {
 }
 
 async function startOwn(folder) {
-  const { startOwnPostgres } = await createJiti(import.meta.url).import("../../test/support/start-postgres.ts");
+  const { startOwnPostgres } = await createJiti(import.meta.url).import(
+    "../../test/support/start-postgres.ts",
+  );
   return startOwnPostgres(folder, {
     fsync: "on",
     shared_buffers: "512MB",

@@ -23,7 +23,9 @@ export function report(work, samples) {
       spreadText(all.map(rate)),
       spreadText(all.map(perOp)),
       digits(median(all.map(({ cpuUs, ops }) => cpuUs / ops))),
-      latencies.length === 0 ? "–" : `${digits(quantile(latencies, 0.5))} / ${digits(quantile(latencies, 0.99))}`,
+      latencies.length === 0
+        ? "–"
+        : `${digits(quantile(latencies, 0.5))} / ${digits(quantile(latencies, 0.99))}`,
       ...(hasEvents
         ? [
             `${digits(quantile(first, 0.5))} / ${digits(quantile(first, 0.99))}`,

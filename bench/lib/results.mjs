@@ -19,7 +19,8 @@ export function machine() {
 export function commit() {
   const git = (...args) => execFileSync("git", args, { encoding: "utf8" }).trim();
   try {
-    const changed = git("status", "--porcelain", "--untracked-files=no", "--", ":/src", ":/migrations") !== "";
+    const changed =
+      git("status", "--porcelain", "--untracked-files=no", "--", ":/src", ":/migrations") !== "";
     return git("rev-parse", "--short", "HEAD") + (changed ? " with changes" : "");
   } catch {
     return "unknown";
@@ -44,7 +45,9 @@ export function writeSection(name, text) {
       .map((section) => [/^## (\S+)/.exec(section)[1], section.trimEnd()]),
   );
   sections.set(name, text.trimEnd());
-  const order = [...sections.keys()].sort((a, b) => letter(sections.get(a)).localeCompare(letter(sections.get(b))));
+  const order = [...sections.keys()].sort((a, b) =>
+    letter(sections.get(a)).localeCompare(letter(sections.get(b))),
+  );
   writeFileSync(FILE, `${[HEAD.trimEnd(), ...order.map((key) => sections.get(key))].join("\n\n")}\n`);
 }
 

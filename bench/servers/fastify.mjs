@@ -22,7 +22,8 @@ async function stream(reply, many) {
   raw.writeHead(200, { "Content-Type": "text/event-stream" });
   for (let i = 1; i <= many; i++) {
     const data = JSON.stringify({ event: "graph_execution", event_type: "update", seq: i, data: { n: i } });
-    if (!raw.write(`id: ${i}\nevent: update\ndata: ${data}\n\n`)) await new Promise((resolve) => raw.once("drain", resolve));
+    if (!raw.write(`id: ${i}\nevent: update\ndata: ${data}\n\n`))
+      await new Promise((resolve) => raw.once("drain", resolve));
   }
   raw.end();
 }

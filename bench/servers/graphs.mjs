@@ -14,7 +14,11 @@ function chain(name, many) {
 }
 
 const alone = (name, node) =>
-  new StateGraph({ state: Counter }).addNode("A", node).addEdge(START, "A").addEdge("A", END).compile({ name });
+  new StateGraph({ state: Counter })
+    .addNode("A", node)
+    .addEdge(START, "A")
+    .addEdge("A", END)
+    .compile({ name });
 
 export const three = chain("three", 3);
 export const ten = chain("ten", 10);

@@ -24,7 +24,11 @@ export default {
   ],
   goals: [
     { text: "at most 5 µs a node", us: 5 },
-    { text: "100 × LangGraph (with MemorySaver: events and checkpoints included)", over: "LangGraph, MemorySaver", times: 100 },
+    {
+      text: "100 × LangGraph (with MemorySaver: events and checkpoints included)",
+      over: "LangGraph, MemorySaver",
+      times: 100,
+    },
     { text: "100 × LangGraph without checkpointer", over: "LangGraph, no checkpointer", times: 100 },
     { text: "5 × Mastra", over: "Mastra, no storage", times: 5 },
   ],

@@ -30,7 +30,13 @@ const at = (concurrency, goals) => ({
       options: { durable: true, concurrency },
       role: "holdpoint",
     },
-    { name: "Mastra", file: "mastra", make: "chained", options: { durable: true, concurrency }, role: "peer" },
+    {
+      name: "Mastra",
+      file: "mastra",
+      make: "chained",
+      options: { durable: true, concurrency },
+      role: "peer",
+    },
     { name: "DBOS", file: "dbos", make: "chained", options: { concurrency }, role: "peer" },
     {
       name: "LangGraph, PostgresSaver",
@@ -51,7 +57,11 @@ export const one = at(1, [
 ]);
 
 export const many = at(32, [
-  { text: "faster than one raw statement a step through a pool", over: "floor: one raw statement a step", times: 1 },
+  {
+    text: "faster than one raw statement a step through a pool",
+    over: "floor: one raw statement a step",
+    times: 1,
+  },
   { text: "15 × LangGraph", over: "LangGraph, PostgresSaver", times: 15 },
   { text: "8 × DBOS", over: "DBOS", times: 8 },
   { text: "6 × Mastra", over: "Mastra", times: 6 },

@@ -18,7 +18,12 @@ const ratios = (a, b) => a.map((value, i) => value / b[i]);
 async function run({ env, ...options }) {
   // One after the other: the write-ahead log is the whole server's.
   const contestants = KINDS.flatMap((kind) =>
-    SIZES.map((messages) => ({ ...kind, name: nameOf(kind, messages), file: "growth", options: { messages } })),
+    SIZES.map((messages) => ({
+      ...kind,
+      name: nameOf(kind, messages),
+      file: "growth",
+      options: { messages },
+    })),
   );
   const samples = await contest({ name: "growth", contestants }, env, options);
   const of = (i, size) => samples.get(nameOf(KINDS[i], size));
@@ -39,10 +44,22 @@ async function run({ env, ...options }) {
   return {
     table: table(["what", "one step, ms", "WAL, bytes a step", "one turn with loading, ms"], rows),
     goals: [
-      goal("a step at message 10,000 within 20 % of message 10, in time", ratios(stepMs(of(1, 10_000)), stepMs(of(1, 10))), 1.2),
-      goal("a step at message 10,000 within 20 % of message 10, in WAL", ratios(walBytes(of(1, 10_000)), walBytes(of(1, 10))), 1.2),
+      goal(
+        "a step at message 10,000 within 20 % of message 10, in time",
+        ratios(stepMs(of(1, 10_000)), stepMs(of(1, 10))),
+        1.2,
+      ),
+      goal(
+        "a step at message 10,000 within 20 % of message 10, in WAL",
+        ratios(walBytes(of(1, 10_000)), walBytes(of(1, 10))),
+        1.2,
+      ),
       goal("at most 1,536 bytes of WAL a step", walBytes(of(1, 10_000)), 1536),
-      goal("a turn at 10,000 messages at most twice the SELECT of the messages", ratios(turnMs(of(1, 10_000)), turnMs(of(0, 10_000))), 2),
+      goal(
+        "a turn at 10,000 messages at most twice the SELECT of the messages",
+        ratios(turnMs(of(1, 10_000)), turnMs(of(0, 10_000))),
+        2,
+      ),
     ],
   };
 }

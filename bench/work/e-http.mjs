@@ -16,9 +16,17 @@ const at = (concurrency) => ({
       options: { kind: "fastify", concurrency },
       role: "floor",
     },
-    { name: "Holdpoint", file: "http", make: "runs", options: { kind: "holdpoint", concurrency }, role: "holdpoint" },
+    {
+      name: "Holdpoint",
+      file: "http",
+      make: "runs",
+      options: { kind: "holdpoint", concurrency },
+      role: "holdpoint",
+    },
   ],
-  goals: [{ text: "a quarter of Fastify and one INSERT", over: "floor: Fastify and one INSERT", times: 0.25 }],
+  goals: [
+    { text: "a quarter of Fastify and one INSERT", over: "floor: Fastify and one INSERT", times: 0.25 },
+  ],
 });
 
 export const one = at(1);

@@ -27,7 +27,11 @@ async function run({ env, tell }) {
   const readers = [];
   try {
     const threads = Array.from({ length: 20 }, newId);
-    for (const id of threads) await fetch(`${server.url}/threads`, { method: "POST", body: JSON.stringify({ thread_id: id, graph: "ten" }) });
+    for (const id of threads)
+      await fetch(`${server.url}/threads`, {
+        method: "POST",
+        body: JSON.stringify({ thread_id: id, graph: "ten" }),
+      });
     const watch = async () => {
       const cpu = server.cpuUs();
       await new Promise((resolve) => setTimeout(resolve, WATCH_MS));
@@ -38,7 +42,11 @@ async function run({ env, tell }) {
     tell(`idle: ${READERS} readers come`);
     while (readers.length < READERS) {
       const some = Array.from({ length: 100 }, (_, i) => threads[(readers.length + i) % threads.length]);
-      readers.push(...(await Promise.all(some.map((id) => attach(agent, `${server.url}/threads/${id}/stream?follow=true`)))));
+      readers.push(
+        ...(await Promise.all(
+          some.map((id) => attach(agent, `${server.url}/threads/${id}/stream?follow=true`)),
+        )),
+      );
     }
     tell(`idle: ${READERS} readers wait`);
     const after = { rss: server.rss(), cpu: await watch() };
@@ -48,7 +56,11 @@ async function run({ env, tell }) {
         [
           ["0", digits(before.rss / 2 ** 20), digits(before.cpu / 1000)],
           [digits(READERS), digits(after.rss / 2 ** 20), digits(after.cpu / 1000)],
-          ["each", `${digits((after.rss - before.rss) / READERS / 1024)} KiB`, `${digits((after.cpu - before.cpu) / READERS)} µs`],
+          [
+            "each",
+            `${digits((after.rss - before.rss) / READERS / 1024)} KiB`,
+            `${digits((after.cpu - before.cpu) / READERS)} µs`,
+          ],
         ],
       ),
       goals: [],
@@ -59,4 +71,11 @@ async function run({ env, tell }) {
   }
 }
 
-export default { name: "sse-idle", letter: "f", title: `${READERS} readers that only wait`, needs: "postgres", rounds: 1, run };
+export default {
+  name: "sse-idle",
+  letter: "f",
+  title: `${READERS} readers that only wait`,
+  needs: "postgres",
+  rounds: 1,
+  run,
+};

@@ -32,7 +32,11 @@ const at = (concurrency, times) => ({
     },
   ],
   goals: [
-    { text: `${times} × LangGraph's embedded server`, over: "LangGraph's embedded server, PostgresSaver", times },
+    {
+      text: `${times} × LangGraph's embedded server`,
+      over: "LangGraph's embedded server, PostgresSaver",
+      times,
+    },
     ...(concurrency === 1 ? [{ text: "first data within 3 ms", firstMs: 3 }] : []),
   ],
 });
@@ -50,7 +54,13 @@ export const events = {
   windowMs: 1500,
   unit: "run",
   contestants: [
-    { name: "floor: Fastify", file: "http", make: "streams", options: { kind: "fastify", what: "talk" }, role: "floor" },
+    {
+      name: "floor: Fastify",
+      file: "http",
+      make: "streams",
+      options: { kind: "fastify", what: "talk" },
+      role: "floor",
+    },
     {
       name: "Holdpoint, deltas",
       file: "http",

@@ -56,7 +56,12 @@ async function run({ env, rounds, tell }) {
   return {
     table: table(
       ["stop asked of", "p50, ms", "p99, ms", "stops"],
-      cases.map(({ name }, i) => [name, digits(median(times[i])), digits(quantile(times[i], 0.99)), String(times[i].length)]),
+      cases.map(({ name }, i) => [
+        name,
+        digits(median(times[i])),
+        digits(quantile(times[i], 0.99)),
+        String(times[i].length),
+      ]),
     ),
     goals: cases.map(({ name, goal }, i) => ({
       text: `${name}: median at most ${goal} ms`,

@@ -72,6 +72,8 @@ class Tail {
       while (!signal.aborted) {
         if (this.#isBehind && !(yield* this.#catchUp(subscription))) return;
         this.#wake = deferred();
+        // From here on it wakes; before, whoever left was not heard.
+        if (isAborted(signal)) return;
         const { events, lost, behind, stirred, ended } = subscription.take(this.#cursor);
         this.#ended ||= ended;
         this.#isBehind ||= lost || behind || stirred;

@@ -9,6 +9,7 @@
  */
 import type { LiveEdge, ThreadRef } from "../checkpoint/checkpointer.js";
 import type { Logger, RunEvent } from "../engine/index.js";
+import { weightOf } from "../events/index.js";
 import { within } from "./within.js";
 
 /** Milliseconds from an event to the statement that tells it: what happens meanwhile goes with it. */
@@ -17,9 +18,9 @@ const PACE_MS = 30;
 const DONE_MS = 1000;
 /** Milliseconds for which it is known whether there is anybody to tell. */
 const SHARED_MS = 1000;
-/** Characters of a thread that may wait. */
+/** Bytes of a thread that may wait, about. */
 const WAITING = 256 * 1024;
-/** Characters of one statement, beside those of its last thread. */
+/** Bytes of one statement, about, beside those of its last thread. */
 const STATEMENT = 1024 * 1024;
 /** Milliseconds that the last statement may take. */
 const LAST_MS = 1500;
@@ -34,7 +35,7 @@ export interface ThreadRelay {
 
 interface Waiting {
   readonly ref: ThreadRef;
-  events: string[];
+  events: RunEvent[];
   size: number;
   /** Of the last one. */
   seq: number;
@@ -86,9 +87,8 @@ export class Relay {
 
   #happened(thread: Waiting, event: RunEvent): void {
     if (thread.cut || this.#closed) return;
-    const text = JSON.stringify(event);
-    thread.events.push(text);
-    thread.size += text.length;
+    thread.events.push(event);
+    thread.size += weightOf(event);
     thread.seq = event.seq;
     thread.tells ||= event.eventType !== "progress";
     if (thread.size > WAITING) cut(thread);
@@ -147,7 +147,7 @@ export class Relay {
       thread.done = null;
       if (takes) {
         const { ref, seq, events } = thread;
-        batches.push({ ref, seq, events });
+        batches.push({ ref, seq, events: events.map((event) => JSON.stringify(event)) });
         told.push(thread);
         size += thread.size;
         Object.assign(thread, { events: [], size: 0, stored: true });

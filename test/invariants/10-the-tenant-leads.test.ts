@@ -10,7 +10,7 @@ import { newPostgresDatabase } from "../support/databases.js";
 const ACROSS = ["request_key_expiry", "thread_queued", "thread_running", "timer_due", "worker_pkey"];
 /** What is asked of all tenants at once: by processes, not by requests. */
 const OF_PROCESSES =
-  /holdpoint\.(beat|claim|due_timers|sweep_\w+)_v\d+\(|holdpoint\.(worker|migration|timer)\b|^DELETE FROM holdpoint\.(request_key k|live l) USING|^WITH done AS \(\s+DELETE FROM holdpoint\.live/;
+  /holdpoint\.(beat|claim|due_timers|sweep_\w+)_v\d+\(|holdpoint\.(worker|migration|timer)\b|^DELETE FROM holdpoint\.(request_key k|live l) USING|^DELETE FROM holdpoint\.reader WHERE seen_at|^WITH done AS \(\s+DELETE FROM holdpoint\.live/;
 
 /** A storage, and the statements about Holdpoint's tables that it has sent since it was opened. */
 async function watched(): Promise<{ checkpointer: PgCheckpointer; database: PgDatabase; sent: Statement[] }> {
