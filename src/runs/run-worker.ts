@@ -48,7 +48,7 @@ export interface WorkerDeps {
 
 /** Milliseconds for what a start and an end wait for, where the database may not answer. */
 const PATIENCE_MS = 2000;
-/** Milliseconds for the first heartbeat, where the storage goes away after it was opened. */
+/** Milliseconds for the first heartbeat and the first look, where the storage goes away after it was opened. */
 const START_MS = 30_000;
 
 /** How many runs are remembered of which it is not known whether they are this worker's. */
@@ -125,7 +125,7 @@ export class RunWorker {
   async start({ wasLate = false } = {}): Promise<void> {
     if (wasLate) this.#lease.wasLate();
     await patiently(() => this.#settle(), { forMs: START_MS });
-    await within(PATIENCE_MS, this.#claims.look());
+    await patiently(() => within(PATIENCE_MS, this.#claims.look()), { forMs: START_MS });
     this.#heartbeat.start();
   }
 
