@@ -48,6 +48,8 @@ export interface WorkerDeps {
 
 /** Milliseconds for what a start and an end wait for, where the database may not answer. */
 const PATIENCE_MS = 2000;
+/** Milliseconds for the first heartbeat and the first look, where the storage goes away after it was opened. */
+const START_MS = 30_000;
 
 /** How many runs are remembered of which it is not known whether they are this worker's. */
 const MOST_UNSURE = 10_000;
@@ -122,8 +124,8 @@ export class RunWorker {
   /** The first heartbeat, and all that can be taken over now. `wasLate`: the storage was away, so others may yet renew. */
   async start({ wasLate = false } = {}): Promise<void> {
     if (wasLate) this.#lease.wasLate();
-    await patiently(() => this.#settle(), { forMs: this.#deps.options.leaseMs });
-    await within(PATIENCE_MS, this.#claims.look());
+    await patiently(() => this.#settle(), { forMs: START_MS });
+    await patiently(() => within(PATIENCE_MS, this.#claims.look()), { forMs: START_MS });
     this.#heartbeat.start();
   }
 

@@ -5,7 +5,7 @@ import { all, playAll } from "./property.js";
 it("on PostgreSQL, a graph comes to what the design says, whatever happens on the way", async () => {
   const checkpointer = await postgresCheckpointer();
   try {
-    await playAll(all, 300, () => checkpointer, [
+    await playAll(all, 150, () => checkpointer, [
       "pauses",
       "errors",
       "denials",

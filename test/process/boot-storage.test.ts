@@ -201,8 +201,12 @@ test("a database that appears while the start waits for it is used", async () =>
   expect((await post(server, "/threads/t1/run", { input: {} })).body.status).toBe("completed");
 });
 
-// One that restarts while servers do: in the middle of the migrations, and of the first heartbeat.
-test.each(["SELECT pg_advisory_xact_lock(7265301)", "LOCK TABLE holdpoint.worker"])(
+// One that restarts while servers do: in the middle of the migrations, of the first heartbeat, of the first look for runs.
+test.each([
+  "SELECT pg_advisory_xact_lock(7265301)",
+  "LOCK TABLE holdpoint.worker",
+  "LOCK TABLE holdpoint.thread",
+])(
   "a database that was there and goes away in the middle of the start is waited for (at %s)",
   async (block) => {
     const url = await newPostgresDatabase();
