@@ -2,7 +2,7 @@
  * Three servers on one PostgreSQL under load, while servers are killed and frozen, connections are ended and the database is
  * restarted. Afterwards the ledger, which nodes wrote outside the database, and the tables are judged together.
  *
- * CHAOS_SECONDS: how long, 40 by default. CHAOS_SEED: the choices of a run that is to come again, as far as it can.
+ * CHAOS_SECONDS: how long, 60 by default. CHAOS_SEED: the choices of a run that is to come again, as far as it can.
  * CHAOS_FOLDER: where to leave ledger, logs and evidence.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -22,7 +22,7 @@ import { Random } from "./random.js";
 import { summary } from "./summary.js";
 import { activeThreads, readTables } from "./tables.js";
 
-const SECONDS = Number(process.env.CHAOS_SECONDS ?? "40");
+const SECONDS = Number(process.env.CHAOS_SECONDS ?? "60");
 const SEED = process.env.CHAOS_SEED ?? String(Date.now());
 /** For the start, for everything to come to rest, and for the readers. */
 const AROUND_SECONDS = 330;
