@@ -199,10 +199,10 @@ function unmetDenial({ def, tasks }: Scope, known: Answer | undefined): { denied
 
 /** The nodes that are next, as people see them: those whose result is missing. */
 export function nextNodes(snapshot: Snapshot): string[] {
-  const names = [...leavesOf(snapshot.position.tasks)].flatMap(({ node, stage }) =>
-    node === START || stage === "done" ? [] : [node],
-  );
-  return [...new Set(names)];
+  const names: string[] = [];
+  for (const { node, stage } of leavesOf(snapshot.position.tasks))
+    if (node !== START && stage !== "done" && !names.includes(node)) names.push(node);
+  return names;
 }
 
 const isEmpty = (update: Values): boolean => Object.keys(update).length === 0;

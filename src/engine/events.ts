@@ -93,9 +93,12 @@ export function draft<T extends EventType>(
     event: of.event ?? "graph_execution",
     eventType,
     nodeName: of.nodeName ?? null,
-    path: of.path ?? [],
+    path: of.path ?? NOWHERE,
     content: of.content ?? "",
     data,
-    metadata: of.metadata ?? {},
+    metadata: of.metadata ?? NOTHING,
   };
 }
+
+const NOWHERE: readonly string[] = Object.freeze([]);
+const NOTHING: Readonly<Record<string, unknown>> = Object.freeze({});

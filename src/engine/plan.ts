@@ -11,7 +11,7 @@
 import type { GraphDefinition } from "./definition.js";
 import { OFFERED, type Answer, type Ask, type Interrupt } from "./interrupt.js";
 import { scopesOf, withTasks, type Place, type Scope } from "./scope.js";
-import type { Snapshot, Stage, Task, TaskResult } from "./snapshot.js";
+import type { RunHolds, Snapshot, Stage, Task, TaskResult } from "./snapshot.js";
 
 /** What declared hold points say, by `verdictKey`: null where one does not hold. */
 export type Verdicts = ReadonlyMap<string, Ask | null>;
@@ -56,33 +56,60 @@ export function plan(
   rows: readonly Interrupt[],
   verdicts: Verdicts,
   failed: Failed,
+  { passUnheld = false }: PlanOptions = {},
 ): Plan {
   const open: Opening[] = [];
-  const settled = settleAll(given.position.tasks, rows, verdicts, failed, open);
-  const snapshot = settled === given.position.tasks ? given : withTasks(given, settled);
-  const todo = { judge: [], execute: [], enter: [], leave: [], close: [], route: [] } as Record<
-    "judge" | "execute" | "enter" | "leave",
-    Place[]
-  > &
-    Record<"close" | "route", Scope[]>;
-
+  const { tasks: before, holds } = given.position;
+  const look: Look = { def, isRoot: true, holds, rows, verdicts, failed, open, passUnheld };
+  const settled = settleAll(before, look);
+  const snapshot = settled === before ? given : withTasks(given, settled);
+  const todo: Todo = { judge: [], execute: [], enter: [], leave: [], close: [], route: [], snapshot, open };
   for (const scope of scopesOf(def, snapshot)) {
     if (waitsForItsOwner(scope)) continue;
-    const { tasks } = scope;
-    if (tasks.some(({ stage }) => stage === "done") && tasks.every(({ stage }) => OVER.has(stage)))
-      todo.close.push(scope);
-    if (tasks.length > 0 && tasks.every(({ id, stage }) => stage === "route" && !failed.has(id)))
-      todo.route.push(scope);
-    for (const task of tasks) {
-      if (failed.has(task.id)) continue;
-      if (needsVerdict(task, rows, verdicts)) todo.judge.push({ scope, task });
-      if (task.stage !== "cleared" || unanswered(task, rows).length > 0) continue;
-      if (scope.def.nodes.get(task.node)?.kind !== "graph") todo.execute.push({ scope, task });
-      else if (task.inner === undefined) todo.enter.push({ scope, task });
-      else if (task.inner.tasks.length === 0) todo.leave.push({ scope, task });
-    }
+    addSteps(todo, scope, failed);
+    for (const task of scope.tasks) if (!failed.has(task.id)) addTask(todo, { scope, task }, look);
   }
-  return { ...todo, snapshot, open };
+  return todo;
+}
+
+interface PlanOptions {
+  /** Tasks at a place where no hold point is declared pass it here; else they are among those to be judged. */
+  readonly passUnheld?: boolean;
+}
+
+/** A plan while it is made. */
+type Todo = { -readonly [K in keyof Plan]: Plan[K] extends readonly (infer T)[] ? T[] : Plan[K] };
+
+/** What one scope's tasks are settled by. */
+interface Look extends Required<PlanOptions> {
+  /** Undefined where the loaded graph no longer has it. */
+  readonly def: GraphDefinition | undefined;
+  readonly isRoot: boolean;
+  readonly holds: RunHolds;
+  readonly rows: readonly Interrupt[];
+  readonly verdicts: Verdicts;
+  readonly failed: Failed;
+  readonly open: Opening[];
+}
+
+function addSteps(todo: Todo, scope: Scope, failed: Failed): void {
+  let [over, done, route] = [true, false, scope.tasks.length > 0];
+  for (const { id, stage } of scope.tasks) {
+    over &&= OVER.has(stage);
+    done ||= stage === "done";
+    route &&= stage === "route" && !failed.has(id);
+  }
+  if (done && over) todo.close.push(scope);
+  if (route) todo.route.push(scope);
+}
+
+function addTask(todo: Todo, place: Place, { rows, verdicts }: Look): void {
+  const { scope, task } = place;
+  if (needsVerdict(task, rows, verdicts)) todo.judge.push(place);
+  if (task.stage !== "cleared" || unanswered(task, rows).length > 0) return;
+  if (scope.def.nodes.get(task.node)?.kind !== "graph") todo.execute.push(place);
+  else if (task.inner === undefined) todo.enter.push(place);
+  else if (task.inner.tasks.length === 0) todo.leave.push(place);
 }
 
 const OVER: ReadonlySet<Stage> = new Set<Stage>(["done", "after", "route"]);
@@ -138,7 +165,11 @@ function askAgain(task: Task, times: number): Ask {
 }
 
 /** The answer to one ask of a task, or null while it is missing. The newest row of a key counts. */
-export function answerTo(rows: readonly Interrupt[], task: Task, ask: Pick<Ask, "key">): Answer | null {
+export function answerTo(
+  rows: readonly Interrupt[],
+  task: Pick<Task, "id">,
+  ask: Pick<Ask, "key">,
+): Answer | null {
   const row = rows.findLast((candidate) => candidate.taskId === task.id && candidate.key === ask.key);
   return row === undefined ? null : answerOf(row);
 }
@@ -147,37 +178,52 @@ export function answerTo(rows: readonly Interrupt[], task: Task, ask: Pick<Ask, 
 export const answerOf = ({ status, decision }: Interrupt): Answer | null =>
   status === "resolved" || status === "expired" ? decision : null;
 
-function unanswered(task: Task, rows: readonly Interrupt[]): readonly Ask[] {
-  return (task.asks ?? NO_ASKS).filter((ask) => answerTo(rows, task, ask) === null);
+function unanswered({ asks = NO_ASKS, id }: Task, rows: readonly Interrupt[]): readonly Ask[] {
+  return asks.length === 0 ? asks : asks.filter((ask) => answerTo(rows, { id }, ask) === null);
 }
 const NO_ASKS: readonly Ask[] = [];
 
 /** Takes tasks as far as answers and verdicts let them; what must be asked goes to `open`. */
-function settleAll(
-  tasks: readonly Task[],
-  rows: readonly Interrupt[],
-  verdicts: Verdicts,
-  failed: Failed,
-  open: Opening[],
-): readonly Task[] {
-  const settled = tasks.map((given) => {
-    const task = failed.has(given.id) ? given : settle(given, rows, verdicts, open);
-    if (task.inner === undefined || task.stage !== "cleared") return task;
-    const inside = settleAll(task.inner.tasks, rows, verdicts, failed, open);
-    return inside === task.inner.tasks ? task : { ...task, inner: { ...task.inner, tasks: inside } };
-  });
-  return settled.some((task, i) => task !== tasks[i]) ? settled : tasks;
+function settleAll(tasks: readonly Task[], look: Look): readonly Task[] {
+  let settled: Task[] | null = null;
+  for (const [i, given] of tasks.entries()) {
+    const task = settleOne(given, look);
+    if (task === given) continue;
+    settled ??= [...tasks];
+    settled[i] = task;
+  }
+  return settled ?? tasks;
+}
+
+function settleOne(given: Task, look: Look): Task {
+  const task = look.failed.has(given.id) ? given : settle(given, look);
+  if (task.inner === undefined || task.stage !== "cleared") return task;
+  const spec = look.def?.nodes.get(task.node);
+  const def = spec?.kind === "graph" ? spec.graph : undefined;
+  const inside = settleAll(task.inner.tasks, { ...look, def, isRoot: false });
+  return inside === task.inner.tasks ? task : { ...task, inner: { ...task.inner, tasks: inside } };
 }
 
 const isUnjudged = (task: Task): boolean =>
   (task.stage === "due" || task.stage === "after") && task.judged === undefined;
 
+/** No hold point is declared where the task stands, and none has held it there. */
+function isUnheld({ node, stage, asks }: Task, { def, isRoot, holds }: Look): boolean {
+  if (def === undefined || asks !== undefined) return false;
+  const where = stage === "due" ? "before" : "after";
+  const names = holds[where];
+  return !def[where].has(node) && names !== "*" && !(isRoot && names.includes(node));
+}
+
 const NOTHING: TaskResult = { updates: [], messages: [] };
 
-function settle(given: Task, rows: readonly Interrupt[], verdicts: Verdicts, open: Opening[]): Task {
+function settle(given: Task, look: Look): Task {
+  const { rows, verdicts, open } = look;
   // What asks for its output waits for its step to close.
   if (given.stage === "done" || given.stage === "route") return given;
   if (given.stage === "cleared" && given.asks === undefined) return given;
+  if (look.passUnheld && isUnjudged(given) && isUnheld(given, look))
+    return { ...given, stage: given.stage === "due" ? "cleared" : "route" };
   const task = judge(given, verdicts);
   if (isUnjudged(task)) return task;
   const asks = task.asks ?? NO_ASKS;

@@ -50,15 +50,17 @@ export function scopeIn(scope: Scope, task: Task): Scope | null {
 }
 
 /** Every scope, each before those inside it, in the order of their tasks. */
-export function* scopesOf(def: GraphDefinition, snapshot: Snapshot): Generator<Scope> {
-  yield* within(rootScope(def, snapshot));
+export function scopesOf(def: GraphDefinition, snapshot: Snapshot): Scope[] {
+  const all: Scope[] = [];
+  addScopes(all, rootScope(def, snapshot));
+  return all;
 }
 
-function* within(scope: Scope): Generator<Scope> {
-  yield scope;
+function addScopes(all: Scope[], scope: Scope): void {
+  all.push(scope);
   for (const task of scope.tasks) {
     const inside = task.inner === undefined ? null : scopeIn(scope, task);
-    if (inside !== null) yield* within(inside);
+    if (inside !== null) addScopes(all, inside);
   }
 }
 
@@ -103,11 +105,11 @@ export function* reachedTasks(tasks: readonly Task[]): Generator<Task> {
 }
 
 /** The tasks that do the work: nested graphs are their inner tasks, once they have begun. */
-export function* leavesOf(tasks: readonly Task[]): Generator<Task> {
-  for (const task of tasks) {
-    if (task.inner !== undefined && task.inner.tasks.length > 0) yield* leavesOf(task.inner.tasks);
-    else yield task;
-  }
+export function leavesOf(tasks: readonly Task[]): readonly Task[] {
+  if (tasks.every(({ inner }) => inner === undefined)) return tasks;
+  return tasks.flatMap((task) =>
+    task.inner !== undefined && task.inner.tasks.length > 0 ? leavesOf(task.inner.tasks) : [task],
+  );
 }
 
 /** Ids of all tasks of a position: what storage reads interrupts and records by. */

@@ -2,6 +2,8 @@
 export function deepFreeze<T>(value: T): T {
   if (typeof value !== "object" || value === null || Object.isFrozen(value)) return value;
   Object.freeze(value);
-  for (const member of Object.values(value)) deepFreeze(member);
+  if (Array.isArray(value)) for (const member of value as unknown[]) deepFreeze(member);
+  // Faster than a list of the members, and JSON has none that are inherited.
+  else for (const key in value) deepFreeze(value[key]);
   return value;
 }

@@ -16,7 +16,30 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
 }
 
 /** The first place where `value` is not JSON, or null. `undefined` members are JSON.stringify's to drop, so they pass. */
-export function jsonFault(value: unknown, path = "", above: readonly object[] = []): JsonFault | null {
+export function jsonFault(value: unknown, path = ""): JsonFault | null {
+  // Nearly everything is: where it is, no path is written and nothing is kept of what is above.
+  return isJson(value, 0) ? null : faultIn(value, path, []);
+}
+
+/** False also where it may be JSON that is looked at more closely. */
+function isJson(value: unknown, depth: number): boolean {
+  if (typeof value === "string" || typeof value === "boolean" || value === null) return true;
+  if (typeof value === "number") return Number.isFinite(value);
+  if (typeof value !== "object" || depth >= MAX_DEPTH) return false;
+  if (Array.isArray(value)) {
+    for (const item of value as unknown[]) if (!isJson(item, depth + 1)) return false;
+    return true;
+  }
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (prototype !== Object.prototype && prototype !== null) return false;
+  for (const key in value) {
+    const member = (value as Record<string, unknown>)[key];
+    if (member !== undefined && !isJson(member, depth + 1)) return false;
+  }
+  return true;
+}
+
+function faultIn(value: unknown, path: string, above: readonly object[]): JsonFault | null {
   const fault = (problem: string): JsonFault => ({ path, problem, code: "not_serialisable" });
   switch (typeof value) {
     case "string":
@@ -42,7 +65,7 @@ export function jsonFault(value: unknown, path = "", above: readonly object[] = 
   const within = [...above, value];
   if (Array.isArray(value)) {
     for (let i = 0; i < value.length; i++) {
-      const found = jsonFault(value[i], `${path}[${i}]`, within);
+      const found = faultIn(value[i], `${path}[${i}]`, within);
       if (found) return found;
     }
     return null;
@@ -54,7 +77,7 @@ export function jsonFault(value: unknown, path = "", above: readonly object[] = 
   }
   for (const [key, member] of Object.entries(value)) {
     if (member === undefined) continue;
-    const found = jsonFault(member, path === "" ? key : `${path}.${key}`, within);
+    const found = faultIn(member, path === "" ? key : `${path}.${key}`, within);
     if (found) return found;
   }
   return null;
@@ -67,6 +90,7 @@ function typeNameOf(prototype: unknown): string {
 
 /** A copy that shares nothing with `value` and has lost what JSON loses (`undefined` members, `-0`). */
 export function jsonCopy<T>(value: T): T {
+  if (typeof value === "string" || typeof value === "boolean") return value;
   return value === undefined ? value : (JSON.parse(JSON.stringify(value)) as T);
 }
 

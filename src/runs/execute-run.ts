@@ -122,10 +122,14 @@ class Execution {
         continue;
       }
       if (next.close[0] !== undefined) {
-        await this.#close(next.close[0]);
+        // A checkpoint is of one step.
+        if (!this.#writer.draft.closed || (await this.#commit()) === "committed") this.#close(next.close[0]);
         continue;
       }
-      if (this.#control.stop === null && (await this.#way.advance(next))) continue;
+      if (this.#control.stop === null && next.leave.length + next.route.length + next.enter.length > 0) {
+        if (!this.#way.advanceAtOnce(next)) await this.#way.advance(next);
+        continue;
+      }
       if (this.#control.stop === null) {
         const begin = next.execute.filter(({ task }) => !this.#inFlight.has(task.id));
         if (begin.length > 0 && (await this.#begin(begin))) continue;
@@ -141,7 +145,9 @@ class Execution {
 
   #plan(): Plan {
     const at = this.#at;
-    const next = plan(this.#deps.def, at.snapshot, this.#rows, this.#way.verdicts, at.failures);
+    const next = plan(this.#deps.def, at.snapshot, this.#rows, this.#way.verdicts, at.failures, {
+      passUnheld: this.#control.stop === null || this.#crashed,
+    });
     at.snapshot = next.snapshot;
     return next;
   }
@@ -200,10 +206,9 @@ class Execution {
     this.#at.lose(task.id, { ...this.#knownOf(task), cause: "crash" });
   }
 
-  /** A step of which every task has its result; a checkpoint is of one step. */
-  async #close(scope: Scope): Promise<void> {
+  /** A step of which every task has its result. */
+  #close(scope: Scope): void {
     const at = this.#at;
-    if (this.#writer.draft.closed && (await this.#commit()) !== "committed") return;
     try {
       const change = closeStep(this.#deps.def, at.snapshot, ownerId(scope));
       at.snapshot = change.snapshot;
@@ -250,7 +255,7 @@ class Execution {
   #undo({ refusal, taskIds, stored }: RefusedWrite): void {
     const at = this.#at;
     const taken = this.#taken;
-    const leaves = [...leavesOf(stored.position.tasks)].map(({ id }) => id);
+    const leaves = leavesOf(stored.position.tasks).map(({ id }) => id);
     const blamed = [taskIds, taken.map(({ task }) => task.id), leaves]
       .map((ids) => ids.filter((id) => at.failures.get(id)?.fault.code !== refusal.code))
       .find((ids) => ids.length > 0);

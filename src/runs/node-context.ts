@@ -22,7 +22,6 @@ import {
   type NodeContext,
   type Task,
 } from "../engine/index.js";
-import { deferred } from "../lib/deferred.js";
 import { show } from "../lib/show.js";
 import { jsonCopy, jsonFault, type Json } from "../lib/json.js";
 import { expiryOf } from "./expiry.js";
@@ -41,6 +40,8 @@ export interface AttemptOptions {
   readonly stream: RunStream;
   readonly once: OnceStore;
   readonly log: Logger;
+  /** Called one macrotask after a question without an answer. */
+  readonly onPaused: () => void;
 }
 
 /** A new one each time: one for all would keep every attempt that waits on it. */
@@ -58,15 +59,15 @@ function checkKey(key: string): void {
 /** One attempt of one task, as the runner sees it. */
 export class Attempt {
   readonly #options: AttemptOptions;
-  readonly #controller = new AbortController();
-  readonly #paused = deferred();
+  /** Made when the node looks at its signal: most never do. */
+  #controller: AbortController | null = null;
+  #aborted: { readonly reason: unknown } | null = null;
   readonly #effects = new Set<Promise<unknown>>();
   readonly #asks: Ask[] = [];
   /** What was asked in this attempt, answered or not. */
   readonly #said: Ask[] = [];
   #misordered: Error | null = null;
   #calls = 0;
-  #looked = false;
   #closed = false;
   /** It has sent deltas: a later attempt must say `restart`. */
   streamed = false;
@@ -75,14 +76,9 @@ export class Attempt {
     this.#options = options;
   }
 
-  /** Settles one macrotask after the first question without an answer. */
-  get paused(): Promise<void> {
-    return this.#paused.promise;
-  }
-
   /** The node has looked at its signal, which earns it a grace. */
   get looked(): boolean {
-    return this.#looked;
+    return this.#controller !== null;
   }
 
   get asks(): readonly Ask[] {
@@ -99,7 +95,16 @@ export class Attempt {
   }
 
   abort(reason: unknown): void {
-    this.#controller.abort(reason);
+    this.#aborted ??= { reason };
+    this.#controller?.abort(reason);
+  }
+
+  #signal(): AbortSignal {
+    if (this.#controller === null) {
+      this.#controller = new AbortController();
+      if (this.#aborted !== null) this.#controller.abort(this.#aborted.reason);
+    }
+    return this.#controller.signal;
   }
 
   /** From here on nothing that the node does has effect. */
@@ -132,13 +137,10 @@ export class Attempt {
 
   context(): NodeContext {
     const { task, attempt, threadId, runId, step, log } = this.#options;
-    const looked = (): AbortSignal => {
-      this.#looked = true;
-      return this.#controller.signal;
-    };
+    const signal = (): AbortSignal => this.#signal();
     return Object.freeze({
       get signal() {
-        return looked();
+        return signal();
       },
       threadId,
       runId,
@@ -179,7 +181,7 @@ export class Attempt {
     }
     // Calls of one key are one question.
     if (!this.#asks.some(({ key }) => key === ask.key)) this.#asks.push(ask);
-    setImmediate(this.#paused.resolve);
+    setImmediate(this.#options.onPaused);
     return never();
   }
 

@@ -38,23 +38,29 @@ export async function patiently<T>(work: () => Promise<T>, of: Patience = {}): P
 }
 
 /** A storage that does not answer does not fail either: nobody is kept waiting for that. */
-async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  let onAbort = (): void => undefined;
-  let late: NodeJS.Timeout | undefined;
-  const aborted = new Promise<never>((_resolve, reject) => {
+function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    let late: NodeJS.Timeout | undefined;
     const leave = (): void =>
       reject(new HoldpointError("database_unavailable", "the database was not waited for"));
     // What a database that is there is about to answer is not thrown away.
-    onAbort = () => void (late = setTimeout(leave, LAST_MS).unref());
+    const onAbort = (): void => void (late = setTimeout(leave, LAST_MS).unref());
+    const over = (): void => {
+      signal.removeEventListener("abort", onAbort);
+      clearTimeout(late);
+    };
     if (signal.aborted) onAbort();
     else signal.addEventListener("abort", onAbort);
+    work.then(
+      (value) => {
+        over();
+        resolve(value);
+      },
+      (error: unknown) => {
+        over();
+        // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- as it was thrown
+        reject(error);
+      },
+    );
   });
-  try {
-    return await Promise.race([work, aborted]);
-  } finally {
-    signal.removeEventListener("abort", onAbort);
-    clearTimeout(late);
-    work.catch(() => undefined);
-    aborted.catch(() => undefined);
-  }
 }

@@ -82,17 +82,16 @@ export class RunStream {
   prepare(drafts: readonly (Draft | ((seq: number) => Draft))[]): Batch {
     this.#held = true;
     let seq = this.#last;
-    const waiting = this.#waiting.map((entry) => this.#place(entry.draft, ++seq));
-    const own = drafts.map((draft) => {
+    const publish: RunEvent[] = [];
+    for (const { draft } of this.#waiting) publish.push(this.#place(draft, ++seq));
+    for (const draft of drafts) {
       seq++;
-      return this.#place(typeof draft === "function" ? draft(seq) : draft, seq);
-    });
-    const stored = [
-      ...this.#logged.map((entry) => entry.stored),
-      ...[...waiting, ...own].filter(isLogged).map(toStored),
-    ];
+      publish.push(this.#place(typeof draft === "function" ? draft(seq) : draft, seq));
+    }
+    const stored = this.#logged.map((entry) => entry.stored);
+    for (const event of publish) if (isLogged(event)) stored.push(toStored(event));
     // Even a write without events moves on: that is how its repetition is told from the next one.
-    return { seq: Math.max(seq, this.#base + 1), stored, publish: [...waiting, ...own] };
+    return { seq: Math.max(seq, this.#base + 1), stored, publish };
   }
 
   committed(batch: Batch, limit: number): void {
@@ -134,7 +133,7 @@ export class RunStream {
         void this.#reserve();
         return;
       }
-      const [entry] = this.#waiting.splice(0, 1);
+      const entry = this.#waiting.shift();
       if (entry === undefined) return;
       const event = this.#place(entry.draft, ++this.#last);
       if (isLogged(event)) this.#logged.push({ stored: toStored(event), taskId: entry.taskId });
@@ -161,8 +160,26 @@ export class RunStream {
 
   #place(draft: Draft, seq: number): RunEvent {
     const { threadId, runId } = this.#options;
-    return deepFreeze({ ...draft, threadId, runId, seq, timestamp: isoNow() }) as RunEvent;
+    return placed(draft, threadId, runId, seq);
   }
+}
+
+/** An event in its place. Written out: many are made, and a spread costs several times as much. */
+function placed(draft: Draft, threadId: string, runId: string | null, seq: number): RunEvent {
+  const { event, eventType, nodeName, path, content, data, metadata } = draft;
+  return Object.freeze({
+    event,
+    eventType,
+    nodeName,
+    path: deepFreeze(path),
+    content,
+    data: deepFreeze(data),
+    metadata: deepFreeze(metadata),
+    threadId,
+    runId,
+    seq,
+    timestamp: isoNow(),
+  }) as RunEvent;
 }
 
 // A delta is superseded by its whole message.
@@ -198,7 +215,7 @@ function slim(event: RunEvent): JsonObject {
 
 /** An event that is in no log: its seq is 0, and no cursor points at it. */
 export const unlogged = (draft: Draft, threadId: string, runId: string): RunEvent =>
-  deepFreeze({ ...draft, threadId, runId, seq: 0, timestamp: isoNow() }) as RunEvent;
+  placed(draft, threadId, runId, 0);
 
 /** Places events outside a run, or those that begin one. */
 export function placeEvents(
@@ -207,8 +224,5 @@ export function placeEvents(
   threadId: string,
   runId: string | null,
 ): RunEvent[] {
-  return drafts.map(
-    (draft, i) =>
-      deepFreeze({ ...draft, threadId, runId, seq: from + i + 1, timestamp: isoNow() }) as RunEvent,
-  );
+  return drafts.map((draft, i) => placed(draft, threadId, runId, from + i + 1));
 }

@@ -12,7 +12,6 @@ import {
   type Place,
   type Task,
 } from "../engine/index.js";
-import { deferred } from "../lib/deferred.js";
 import { errorText, isInstance } from "../lib/show.js";
 import { newId } from "./ids.js";
 import { nodeView } from "./judge-hold.js";
@@ -88,58 +87,56 @@ export async function runTask(at: Place, deps: TaskDeps): Promise<TaskOutcome> {
 // It changes while the task waits, which the type checker cannot know.
 const isCut = ({ control }: TaskDeps): boolean => control.cut.aborted;
 
-async function runAttempt(
-  spec: FunctionNode,
-  at: Place,
-  number: number,
-  deps: TaskDeps,
-): Promise<AttemptOutcome & { readonly streamed: boolean }> {
+type Attempted = AttemptOutcome & { readonly streamed: boolean };
+
+/** What the first to settle says: the node, a question, its time, a stop. Nothing that its node does afterwards has effect. */
+function runAttempt(spec: FunctionNode, at: Place, number: number, deps: TaskDeps): Promise<Attempted> {
   const { task } = at;
   const { control, step } = deps;
-  const attempt = new Attempt({ ...deps, task, attempt: number });
-  const state = nodeView(at, step, (of) => attempt.setInterrupt(of));
-
-  const asked = (): AttemptOutcome =>
-    attempt.misordered === null
-      ? { kind: "asked", asks: pausingBefore(attempt) }
-      : failed(task, attempt.misordered);
-  const told = callNode(spec, state, attempt).then(
-    ({ returned, streamed }): AttemptOutcome => {
+  return new Promise((resolve) => {
+    let unwatch = (): void => undefined;
+    const settle = (outcome: AttemptOutcome): void => {
+      if (attempt.closed) return;
+      attempt.close();
+      unwatch();
+      // In its grace only a node that returns counts: one that throws was cut off in the middle of something.
+      const cutOff = control.cut.aborted && outcome.kind === "failed";
+      resolve({ ...(cutOff ? { kind: "abandoned" } : outcome), streamed: attempt.streamed });
+    };
+    const asked = (): AttemptOutcome =>
+      attempt.misordered === null
+        ? { kind: "asked", asks: pausingBefore(attempt) }
+        : failed(task, attempt.misordered);
+    const attempt = new Attempt({
+      ...deps,
+      task,
+      attempt: number,
+      // A result that is being stored belongs to this attempt: the next one, maybe elsewhere, must find it.
+      onPaused: () => void attempt.settled().then(() => settle(asked())),
+    });
+    const state = nodeView(at, step, (of) => attempt.setInterrupt(of));
+    const returned = ({ returned: value, streamed }: Returned): AttemptOutcome => {
       if (attempt.misordered !== null || pausingBefore(attempt).length > 0) return asked();
       try {
-        return {
-          kind: "done",
-          output: nodeOutput(at.scope.def, state, returned, streamed),
-          asks: attempt.asks,
-        };
+        const output = nodeOutput(at.scope.def, state, value, streamed);
+        return { kind: "done", output, asks: attempt.asks };
       } catch (error) {
         return failed(task, error);
       }
-    },
-    (error: unknown): AttemptOutcome => {
+    };
+    const threw = (error: unknown): AttemptOutcome => {
       // What a node does beside a question that is open has no effect, its failing included.
       if (attempt.misordered !== null || attempt.asks.some((ask) => ask.kind === "request")) return asked();
       if (isInstance(error, InterruptDenied)) return { kind: "denied", answer: error.answer };
       return failed(task, error);
-    },
-  );
-  const paused = attempt.paused.then(async () => {
-    // A result that is being stored belongs to this attempt: the next one, maybe elsewhere, must find it.
-    await attempt.settled();
-    return asked();
+    };
+    callNode(spec, state, attempt).then(
+      (value) => settle(returned(value)),
+      (error: unknown) => settle(threw(error)),
+    );
+    unwatch = watch(spec, attempt, deps, settle);
+    if (attempt.closed) unwatch();
   });
-
-  const timers: NodeJS.Timeout[] = [];
-  const cut = cutShort(spec, attempt, told, deps, timers);
-  try {
-    const outcome = await Promise.race([told, paused, cut]);
-    // In its grace only a node that returns counts: one that throws was cut off in the middle of something.
-    const cutOff = control.cut.aborted && outcome.kind === "failed";
-    return { ...(cutOff ? { kind: "abandoned" } : outcome), streamed: attempt.streamed };
-  } finally {
-    attempt.close();
-    for (const timer of timers) clearTimeout(timer);
-  }
 }
 
 const pausingBefore = ({ asks }: Attempt): readonly Ask[] => asks.filter((ask) => ask.pauses === "before");
@@ -149,50 +146,49 @@ function failed(task: Task, error: unknown): AttemptOutcome {
   return { kind: "failed", code, message: `${task.node}: ${errorText(error)}`, cause: error };
 }
 
-/** Settles when a timeout, a stop or a lost lease ends the attempt before its node does. */
-function cutShort(
+/** Ends the attempt where a timeout, a stop or a lost lease does so before its node; gives what ends the watch. */
+function watch(
   spec: FunctionNode,
   attempt: Attempt,
-  told: Promise<AttemptOutcome>,
   { control, graceMs, log }: TaskDeps,
-  timers: NodeJS.Timeout[],
-): Promise<AttemptOutcome> {
-  const { promise, resolve } = deferred<AttemptOutcome>();
+  settle: (outcome: AttemptOutcome) => void,
+): () => void {
   const { timeoutMs, graceMs: ownGrace } = spec.options;
+  const { cut } = control;
+  let grace: NodeJS.Timeout | undefined;
+  let timeout: NodeJS.Timeout | undefined;
   const abandon = (): void => {
     log.debug({ node: spec.name }, `${spec.name} is abandoned`);
-    resolve({ kind: "abandoned" });
+    settle({ kind: "abandoned" });
   };
   const onCut = (): void => {
-    attempt.abort(control.cut.reason);
-    if (control.lost || !attempt.looked) {
-      abandon();
-      return;
-    }
-    timers.push(setTimeout(abandon, ownGrace ?? graceMs));
+    attempt.abort(cut.reason);
+    if (control.lost || !attempt.looked) abandon();
+    else grace = setTimeout(abandon, ownGrace ?? graceMs);
   };
-  if (control.cut.aborted) onCut();
-  else control.cut.addEventListener("abort", onCut, { once: true });
-  void promise.then(() => control.cut.removeEventListener("abort", onCut));
-  void told.then(() => control.cut.removeEventListener("abort", onCut));
   if (timeoutMs !== undefined) {
-    timers.push(
-      setTimeout(() => {
-        const message = `${spec.name} took longer than ${timeoutMs} ms`;
-        attempt.abort(new DOMException(message, "TimeoutError"));
-        resolve({ kind: "timeout", message, retries: false });
-      }, timeoutMs),
-    );
+    timeout = setTimeout(() => {
+      const message = `${spec.name} took longer than ${timeoutMs} ms`;
+      attempt.abort(new DOMException(message, "TimeoutError"));
+      settle({ kind: "timeout", message, retries: false });
+    }, timeoutMs);
   }
-  return promise;
+  if (cut.aborted) onCut();
+  else cut.addEventListener("abort", onCut, { once: true });
+  return () => {
+    cut.removeEventListener("abort", onCut);
+    clearTimeout(grace);
+    clearTimeout(timeout);
+  };
+}
+
+interface Returned {
+  readonly returned: unknown;
+  readonly streamed: Streamed | null;
 }
 
 /** Calls the node; a generator is read to its end, its yields sent as deltas. */
-async function callNode(
-  spec: FunctionNode,
-  state: NodeState,
-  attempt: Attempt,
-): Promise<{ returned: unknown; streamed: Streamed | null }> {
+async function callNode(spec: FunctionNode, state: NodeState, attempt: Attempt): Promise<Returned> {
   const returned = await spec.run(state, attempt.context());
   if (!isGenerator(returned)) return { returned, streamed: null };
   const messageId = newId();

@@ -17,6 +17,7 @@ import {
   type NestedGraph,
   type Place,
   type Plan,
+  type Routes,
   type Scope,
   type Target,
   type Task,
@@ -28,7 +29,7 @@ import { innerOutput, innerStart } from "./nested-run.js";
 import { CUT, orCut } from "./or-cut.js";
 import type { RunPosition } from "./run-position.js";
 import type { RunWriter } from "./run-writer.js";
-import { EdgeFault, successors } from "./successors.js";
+import { EdgeFault, plainSuccessors, successors } from "./successors.js";
 
 interface WayDeps {
   readonly runId: string;
@@ -81,12 +82,20 @@ export class RunWay {
     return true;
   }
 
-  /** Goes on where no node is needed: out of nested graphs, along edges, into nested graphs. False where nothing was to be done. */
-  async advance({ leave, route, enter }: Plan): Promise<boolean> {
+  /** Goes on along edges that need no user's code, if that is all that is to be done. */
+  advanceAtOnce({ leave, route, enter }: Plan): boolean {
+    if (leave.length + enter.length > 0) return false;
+    const ways = route.map((scope) => ({ scope, routes: plainRoutes(scope) }));
+    if (ways.some(({ routes }) => routes === null)) return false;
+    for (const { scope, routes } of ways) if (routes !== null) this.#take(scope, routes);
+    return true;
+  }
+
+  /** Goes on where no node is needed: out of nested graphs, along edges, into nested graphs. */
+  async advance({ leave, route, enter }: Plan): Promise<void> {
     for (const place of leave) await this.#leave(place);
     for (const scope of route) await this.#route(scope);
     for (const place of enter) await this.#enter(place);
-    return leave.length + route.length + enter.length > 0;
   }
 
   async #leave(place: Place): Promise<void> {
@@ -116,14 +125,17 @@ export class RunWay {
   }
 
   async #route(scope: Scope): Promise<void> {
-    const at = this.#at;
-    const { step } = at.snapshot;
+    const { step } = this.#at.snapshot;
     const routes = new Map<string, readonly Target[]>();
     for (const task of scope.tasks) {
       const to = await this.#orFail(task, "edge_failed", () => successors(scope, task, step));
       if (to !== CUT) routes.set(task.id, to);
     }
-    if (routes.size < scope.tasks.length) return;
+    if (routes.size === scope.tasks.length) this.#take(scope, routes);
+  }
+
+  #take(scope: Scope, routes: Routes): void {
+    const at = this.#at;
     this.#denial ??= scope.tasks.find(({ denied }) => denied !== undefined)?.denied ?? null;
     at.snapshot = takeRoutes(at.def, at.snapshot, ownerId(scope), routes, this.#deps.runId);
     this.#deps.writer.draft.move();
@@ -141,6 +153,17 @@ export class RunWay {
       return CUT;
     }
   }
+}
+
+/** The successors of a closed step; null where user code must say them. */
+function plainRoutes(scope: Scope): Routes | null {
+  const routes = new Map<string, readonly Target[]>();
+  for (const task of scope.tasks) {
+    const to = plainSuccessors(scope, task);
+    if (to === null) return null;
+    routes.set(task.id, to);
+  }
+  return routes;
 }
 
 function nestedAt({ scope, task }: Place): NestedGraph {

@@ -171,7 +171,8 @@ export class RunWriter {
       decide: [],
       retext: [],
     };
-    await this.#deps.options.hooks.beforeCommit?.(write);
+    const { beforeCommit } = this.#deps.options.hooks;
+    if (beforeCommit !== undefined) await beforeCommit(write);
     const outcome = this.#after(write, batch, await this.#persist(write));
     if (outcome === "committed") this.#stored = snapshot;
     return outcome;

@@ -17,6 +17,17 @@ import { sendTarget } from "./node-output.js";
 /** An edge that threw or named no node; the message names the edge. */
 export class EdgeFault extends Error {}
 
+/** Where a task goes next if no user code and no check is needed to say so; else null. */
+export function plainSuccessors({ def }: Scope, task: Task): readonly Target[] | null {
+  if (task.denied !== undefined || task.goto !== undefined) return null;
+  const targets: string[] = [];
+  for (const edge of def.edges.get(task.node) ?? []) {
+    if (edge.kind !== "static") return null;
+    targets.push(edge.to);
+  }
+  return targets.length === 0 ? null : targets;
+}
+
 /** Where a task goes next: its denial's way, its Command's, or its edges'. Runs user code. Throws EdgeFault. */
 export async function successors(scope: Scope, task: Task, step: number): Promise<readonly Target[]> {
   const { def } = scope;

@@ -49,6 +49,7 @@ export async function storeOutcome(deps: RecordDeps, task: Task, outcome: TaskOu
 
 /** What an earlier process stored of this task's attempt. */
 export function storedOutcome(records: readonly TaskRecord[], task: Task): TaskOutcome | undefined {
+  if (records.length === 0) return undefined;
   const key = outcomeKey(task.attempts);
   const found = records.find((record) => record.taskId === task.id && record.key === key);
   return found === undefined ? undefined : ({ ...(found.value as object), task } as TaskOutcome);

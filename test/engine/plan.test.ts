@@ -5,7 +5,9 @@ import {
   type Answer,
   type Ask,
   type GraphDefinition,
+  type HoldNames,
   type Interrupt,
+  type Snapshot,
 } from "../../src/engine/index.js";
 import type { Task } from "../../src/engine/index.js";
 import { answer, ask, definition, done, nested, row, running, snapshot, task, taskIn } from "./helpers.js";
@@ -45,6 +47,37 @@ function todo({ open, close, route, ...next }: Plan): Record<string, string[]> {
 }
 
 const tasksOf = (next: Plan): readonly Task[] => next.snapshot.position.tasks;
+
+describe("a place without a declared hold point", () => {
+  const held = definition({ A: {}, B: {} }, { before: new Map([["B", { node: "B", plain: true }]]) });
+  const passing = (tasks: readonly Task[], of: Partial<Snapshot> = {}, graph = held): Plan =>
+    plan(graph, snapshot(tasks, of), [], none, new Set(), { passUnheld: true });
+  const holds = (before: HoldNames): Partial<Snapshot> => ({
+    position: { tasks: [task("A")], holds: { before, after: [] } },
+  });
+
+  it("is passed at once, before a node and behind it", () => {
+    expect(todo(passing([task("A")]))).toEqual({ execute: ["A"] });
+    expect(todo(passing([task("A", { stage: "after", closed: true })]))).toEqual({ route: [""] });
+  });
+
+  it("is one where neither the graph nor the run has one, and none has held", () => {
+    expect(todo(passing([task("B")]))).toEqual({ judge: ["B"] });
+    expect(todo(passing([], holds(["A"])))).toEqual({ judge: ["A"] });
+    expect(todo(passing([], holds("*")))).toEqual({ judge: ["A"] });
+    expect(todo(passing([task("A", { asks: [ask()] })]))).toEqual({ judge: ["A"] });
+  });
+
+  it("is looked for in the nested graph where a task is", () => {
+    const graph = definition({ A: {}, SUB: nested(held) });
+    const at = (node: string): Task => running("SUB", (owner) => [taskIn(owner, node)]);
+    expect(todo(passing([at("A")], {}, graph))).toEqual({ execute: ["SUB/A"] });
+    expect(todo(passing([at("B")], {}, graph))).toEqual({ judge: ["SUB/B"] });
+    // The names of a run are those of its own graph.
+    const named = { position: { tasks: [at("A")], holds: { before: ["A"], after: [] } } };
+    expect(todo(passing([], named, graph))).toEqual({ execute: ["SUB/A"] });
+  });
+});
 
 describe("a task that is due", () => {
   it("is looked at before anything is decided, once", () => {
