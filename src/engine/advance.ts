@@ -8,6 +8,9 @@ import { birthIn, leavesOf, scopeOf, withInner, withTask, withTasks, type Scope 
 import { dueTask, type Snapshot, type Target, type Task, type Values } from "./snapshot.js";
 import { addMessages, mergeFields, opsBetween, UpdateFault, type Change } from "./state-change.js";
 
+/** One that is being made: a copy that is changed before anybody sees it costs a fraction of several spreads. */
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
 /** A task's node has returned: its result is kept until its step closes. */
 export function keepResult(
   snapshot: Snapshot,
@@ -16,16 +19,15 @@ export function keepResult(
   of: { readonly asks?: readonly Ask[]; readonly attempts: number; readonly streamed: boolean },
 ): Snapshot {
   const { asks: _asks, ...rest } = task;
-  return withTask(snapshot, {
-    ...rest,
-    stage: "done",
-    attempts: of.attempts,
-    // Until its step has closed the result may still be dropped, and what was seen of it is void.
-    ...(of.streamed ? { streamed: true as const } : {}),
-    result: { updates: isEmpty(output.update) ? [] : [output.update], messages: output.messages },
-    ...(of.asks === undefined || of.asks.length === 0 ? {} : { asks: of.asks }),
-    ...(output.goto === null ? {} : { goto: output.goto }),
-  });
+  const kept: Mutable<Task> = rest;
+  kept.stage = "done";
+  kept.attempts = of.attempts;
+  // Until its step has closed the result may still be dropped, and what was seen of it is void.
+  if (of.streamed) kept.streamed = true;
+  kept.result = { updates: isEmpty(output.update) ? [] : [output.update], messages: output.messages };
+  if (of.asks !== undefined && of.asks.length > 0) kept.asks = of.asks;
+  if (output.goto !== null) kept.goto = output.goto;
+  return withTask(snapshot, kept);
 }
 
 /** A task's node that did not finish: what it asks or that it failed, kept for the next attempt. */
@@ -83,23 +85,22 @@ export class ResultFault extends UpdateFault {
 export function closeStep(def: GraphDefinition, snapshot: Snapshot, owner: string | null): StepChange {
   const scope = scopeOf(def, snapshot, owner);
   let values = scope.values;
+  const [added, said, closing, tasks]: [Message[], { message: Message; task: Task }[], Task[], Task[]] = [
+    [],
+    [],
+    [],
+    [],
+  ];
   for (const task of scope.tasks) {
-    for (const update of updatesOf(task)) {
-      try {
-        values = mergeFields(scope.def, values, update);
-      } catch (error) {
-        throw error instanceof UpdateFault ? new ResultFault(task, error) : error;
-      }
+    values = withUpdates(scope, values, task);
+    for (const message of messagesOf(task)) {
+      added.push(message);
+      if (task.result?.said === undefined) said.push({ message, task });
     }
+    // In a fork some may be past this already.
+    if (task.stage === "done") closing.push(task);
+    tasks.push(task.stage === "done" ? afterClose(task) : task);
   }
-  const added = scope.tasks.flatMap(messagesOf);
-  const said = scope.tasks.flatMap((task) =>
-    task.result?.said === undefined ? messagesOf(task).map((message) => ({ message, task })) : [],
-  );
-  const closed = { ...snapshot, step: snapshot.step + 1 };
-  // In a fork some may be past this already.
-  const closing = scope.tasks.filter(({ stage }) => stage === "done");
-  const tasks = scope.tasks.map((task) => (task.stage === "done" ? afterClose(task) : task));
   const ops = opsBetween(scope.values, values);
   const about = {
     path: scope.owner?.task.path ?? [],
@@ -107,15 +108,14 @@ export function closeStep(def: GraphDefinition, snapshot: Snapshot, owner: strin
     tasks: closing,
     said,
   };
+  const { messages, position } = snapshot;
+  const step = snapshot.step + 1;
   if (owner === null) {
     const { context, placed } = addMessages(scope.messages, added);
-    return {
-      snapshot: { ...withTasks(closed, tasks), values, messages: context },
-      ops,
-      messages: placed,
-      ...about,
-    };
+    const closed = { step, values, messages: context, position: { tasks, holds: position.holds } };
+    return { snapshot: closed, ops, messages: placed, ...about };
   }
+  const closed = { step, values: snapshot.values, messages, position };
   return {
     snapshot: withInner(closed, owner, (inner) => ({
       ...inner,
@@ -130,14 +130,29 @@ export function closeStep(def: GraphDefinition, snapshot: Snapshot, owner: strin
   };
 }
 
-const updatesOf = (task: Task): readonly Values[] => task.result?.updates ?? [];
-const messagesOf = (task: Task): readonly Message[] => task.result?.messages ?? [];
+function withUpdates({ def }: Scope, values: Values, task: Task): Values {
+  let merged = values;
+  for (const update of updatesOf(task)) {
+    try {
+      merged = mergeFields(def, merged, update);
+    } catch (error) {
+      throw error instanceof UpdateFault ? new ResultFault(task, error) : error;
+    }
+  }
+  return merged;
+}
+
+const NONE: readonly never[] = Object.freeze([]);
+const updatesOf = (task: Task): readonly Values[] => task.result?.updates ?? NONE;
+const messagesOf = (task: Task): readonly Message[] => task.result?.messages ?? NONE;
 
 function afterClose(task: Task): Task {
-  const { result: _result, inner: _inner, streamed: _streamed, ...rest } = task;
-  if (task.denied !== undefined) return { ...rest, stage: "route" };
-  const { decided: _decided, ...through } = rest;
-  return { ...through, stage: "after", closed: true };
+  const { result: _result, inner: _inner, streamed: _streamed, decided, ...rest } = task;
+  const closed: Mutable<Task> = rest;
+  closed.stage = task.denied === undefined ? "after" : "route";
+  if (task.denied === undefined) closed.closed = true;
+  else if (decided !== undefined) closed.decided = decided;
+  return closed;
 }
 
 /** Successors by task id: what the edges, the Command or a denial gave. */

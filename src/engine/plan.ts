@@ -63,7 +63,16 @@ export function plan(
   const look: Look = { def, isRoot: true, holds, rows, verdicts, failed, open, passUnheld };
   const settled = settleAll(before, look);
   const snapshot = settled === before ? given : withTasks(given, settled);
-  const todo: Todo = { judge: [], execute: [], enter: [], leave: [], close: [], route: [], snapshot, open };
+  const todo: Todo = {
+    snapshot,
+    judge: NONE,
+    execute: NONE,
+    enter: NONE,
+    leave: NONE,
+    close: NONE,
+    route: NONE,
+    open,
+  };
   for (const scope of scopesOf(def, snapshot)) {
     if (waitsForItsOwner(scope)) continue;
     addSteps(todo, scope, failed);
@@ -79,6 +88,14 @@ interface PlanOptions {
 
 /** A plan while it is made. */
 type Todo = { -readonly [K in keyof Plan]: Plan[K] extends readonly (infer T)[] ? T[] : Plan[K] };
+
+/** It is made several times a step, and nearly all of its lists stay empty or have one member. */
+const NONE: never[] = [];
+const grown = <T>(list: T[], member: T): T[] => {
+  if (list.length === 0) return [member];
+  list.push(member);
+  return list;
+};
 
 /** What one scope's tasks are settled by. */
 interface Look extends Required<PlanOptions> {
@@ -99,17 +116,17 @@ function addSteps(todo: Todo, scope: Scope, failed: Failed): void {
     done ||= stage === "done";
     route &&= stage === "route" && !failed.has(id);
   }
-  if (done && over) todo.close.push(scope);
-  if (route) todo.route.push(scope);
+  if (done && over) todo.close = grown(todo.close, scope);
+  if (route) todo.route = grown(todo.route, scope);
 }
 
 function addTask(todo: Todo, place: Place, { rows, verdicts }: Look): void {
   const { scope, task } = place;
-  if (needsVerdict(task, rows, verdicts)) todo.judge.push(place);
+  if (needsVerdict(task, rows, verdicts)) todo.judge = grown(todo.judge, place);
   if (task.stage !== "cleared" || unanswered(task, rows).length > 0) return;
-  if (scope.def.nodes.get(task.node)?.kind !== "graph") todo.execute.push(place);
-  else if (task.inner === undefined) todo.enter.push(place);
-  else if (task.inner.tasks.length === 0) todo.leave.push(place);
+  if (scope.def.nodes.get(task.node)?.kind !== "graph") todo.execute = grown(todo.execute, place);
+  else if (task.inner === undefined) todo.enter = grown(todo.enter, place);
+  else if (task.inner.tasks.length === 0) todo.leave = grown(todo.leave, place);
 }
 
 const OVER: ReadonlySet<Stage> = new Set<Stage>(["done", "after", "route"]);
@@ -186,11 +203,12 @@ const NO_ASKS: readonly Ask[] = [];
 /** Takes tasks as far as answers and verdicts let them; what must be asked goes to `open`. */
 function settleAll(tasks: readonly Task[], look: Look): readonly Task[] {
   let settled: Task[] | null = null;
-  for (const [i, given] of tasks.entries()) {
+  let i = 0;
+  for (const given of tasks) {
     const task = settleOne(given, look);
-    if (task === given) continue;
-    settled ??= [...tasks];
-    settled[i] = task;
+    if (task !== given) settled ??= [...tasks];
+    if (settled !== null) settled[i] = task;
+    i++;
   }
   return settled ?? tasks;
 }

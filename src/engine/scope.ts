@@ -129,14 +129,14 @@ export function changeTask(
 }
 
 export function withTask(snapshot: Snapshot, task: Task): Snapshot {
-  return withTasks(
-    snapshot,
-    changeTask(snapshot.position.tasks, task.id, () => task),
-  );
+  const { tasks } = snapshot.position;
+  const at = tasks.findIndex(({ id }) => id === task.id);
+  return withTasks(snapshot, at === -1 ? changeTask(tasks, task.id, () => task) : tasks.with(at, task));
 }
 
 export function withTasks(snapshot: Snapshot, tasks: readonly Task[]): Snapshot {
-  return { ...snapshot, position: { ...snapshot.position, tasks } };
+  const { step, values, messages, position } = snapshot;
+  return { step, values, messages, position: { tasks, holds: position.holds } };
 }
 
 /** The snapshot with what is inside an owner's task changed. */

@@ -55,10 +55,12 @@ export function mergeFields(def: GraphDefinition, values: Values, update: Values
 }
 
 export function opsBetween(before: Values, after: Values): StateOp[] {
-  return Object.keys(after).flatMap((key) => {
+  const ops: StateOp[] = [];
+  for (const key of Object.keys(after)) {
     const op = opFor(key, before[key], after[key] as Json);
-    return op === null ? [] : [op];
-  });
+    if (op !== null) ops.push(op);
+  }
+  return ops;
 }
 
 /** `context` with messages appended, or put where their id already is. */

@@ -25,6 +25,8 @@ export interface LivePlace {
   readonly key: string;
   readonly graph: GraphDefinition | null;
   readonly base: number;
+  /** More of its run is to come from here. */
+  readonly goesOn?: boolean;
 }
 
 type Listener = (event: RunEvent | "ended" | "woken" | "stirred", base: number) => void;
@@ -56,15 +58,20 @@ export class Live {
   }
 
   /** `committed` is what the log has now: pending events up to it are no longer needed. */
-  publish({ key, graph, base }: LivePlace, events: readonly RunEvent[], committed: number | null): void {
+  publish(
+    { key, graph, base, goesOn = false }: LivePlace,
+    events: readonly RunEvent[],
+    committed: number | null,
+  ): void {
     const channel = this.#channel(key);
-    if (committed !== null) channel.pending = channel.pending.filter((event) => event.seq > committed);
-    else channel.pending.push(...events);
+    if (committed === null) channel.pending.push(...events);
+    else if (channel.pending.length > 0)
+      channel.pending = channel.pending.filter((event) => event.seq > committed);
     for (const event of events) {
       for (const listener of channel.listeners) listener(event, base);
       if (graph !== null) for (const tap of this.#taps) tap(event, graph);
     }
-    this.#sweep(key, channel);
+    if (!goesOn) this.#sweep(key, channel);
   }
 
   /** The thread is gone: its readers end once they have what came before. */

@@ -74,8 +74,6 @@ class Execution {
   readonly #at: RunPosition;
   readonly #way: RunWay;
   readonly #inFlight = new InFlight();
-  /** What tasks came to since the last commit. */
-  #taken: TaskOutcome[] = [];
   /** A former process died, and what it was in the middle of has not been looked at. */
   #crashed: boolean;
 
@@ -110,9 +108,9 @@ class Execution {
   async #loop(): Promise<RunResult | null> {
     const expired = this.#rows.find((row) => expiredInto(row, this.#job.run.runId));
     if (expired !== undefined) return this.#finish("error", { fault: this.#faultOf(expired) });
-    while (!this.#control.lost) {
+    while (!this.#isLost()) {
       const next = this.#plan();
-      if (next.judge.length > 0 && (this.#control.stop === null || this.#crashed)) {
+      if (next.judge.length > 0 && (!this.#isStopped() || this.#crashed)) {
         if (await this.#way.judge(next.judge)) continue;
       }
       if (this.#crashed) {
@@ -123,30 +121,47 @@ class Execution {
       }
       if (next.close[0] !== undefined) {
         // A checkpoint is of one step.
-        if (!this.#writer.draft.closed || (await this.#commit()) === "committed") this.#close(next.close[0]);
+        if (!this.#writer.draft.closed || (await this.#writer.commit(this.#at.snapshot)) === "committed")
+          this.#close(next.close[0]);
         continue;
       }
-      if (this.#control.stop === null && next.leave.length + next.route.length + next.enter.length > 0) {
+      if (!this.#isStopped() && next.leave.length + next.route.length + next.enter.length > 0) {
         if (!this.#way.advanceAtOnce(next)) await this.#way.advance(next);
         continue;
       }
-      if (this.#control.stop === null) {
-        const begin = next.execute.filter(({ task }) => !this.#inFlight.has(task.id));
-        if (begin.length > 0 && (await this.#begin(begin))) continue;
+      const begin = this.#isStopped() ? [] : this.#notBegun(next.execute);
+      if (this.#failsAtLimit(begin)) continue;
+      if (begin.length + this.#inFlight.size === 0) return this.#end(next);
+      if (this.#writer.draft.dirty && !this.#isStopped()) {
+        // E2; and a step that has closed beside tasks in flight is not kept back.
+        const written = await this.#writer.commit(this.#at.snapshot);
+        if (begin.length > 0 && (written !== "committed" || this.#isStopped())) continue;
       }
-      if (this.#inFlight.size > 0) {
-        await this.#settleNext();
+      if (begin.length > 0 && !this.#leaves) this.#begin(begin);
+      else if (this.#inFlight.size === 0) {
+        await handOver(this.#deps.checkpointer, this.#job, this.#control, { inFlight: false });
         continue;
       }
-      return this.#end(next);
+      if (this.#isLost()) break;
+      const outcomes = await this.#inFlight.next();
+      if (!this.#isLost()) for (const outcome of outcomes) this.#take(outcome);
     }
     return null;
+  }
+
+  // Both change while the run waits, which the type checker cannot know of a property.
+  #isLost(): boolean {
+    return this.#control.lost;
+  }
+
+  #isStopped(): boolean {
+    return this.#control.stop !== null;
   }
 
   #plan(): Plan {
     const at = this.#at;
     const next = plan(this.#deps.def, at.snapshot, this.#rows, this.#way.verdicts, at.failures, {
-      passUnheld: this.#control.stop === null || this.#crashed,
+      passUnheld: !this.#isStopped() || this.#crashed,
     });
     at.snapshot = next.snapshot;
     return next;
@@ -222,30 +237,27 @@ class Execution {
     }
   }
 
-  /** Begins nodes, once the way to them is committed. False where they are for another process to begin. */
-  async #begin(places: readonly Place[]): Promise<boolean> {
+  #notBegun(places: readonly Place[]): readonly Place[] {
+    return this.#inFlight.size === 0 ? places : places.filter(({ task }) => !this.#inFlight.has(task.id));
+  }
+
+  /** Whether the run may take no further step: its tasks are given up then. */
+  #failsAtLimit(places: readonly Place[]): boolean {
     const { recursionLimit: limit, firstStep } = this.#job.run;
-    const { snapshot } = this.#at;
-    if (snapshot.step - firstStep >= limit) {
-      const message = `the run took ${limit} steps, its limit; resume to go on`;
-      for (const { task } of places) this.#at.fail(task, "recursion_limit", message);
-      return true;
-    }
-    if (this.#writer.draft.dirty && (await this.#commit()) !== "committed") return true;
-    // What another process goes on from is there, and nothing is known here that it would not know.
-    if (this.#deps.draining() && this.#isStored && this.#at.failure === undefined) {
-      if (this.#inFlight.size > 0) return false;
-      await handOver(this.#deps.checkpointer, this.#job, this.#control, { inFlight: false });
-      return true;
-    }
-    for (const place of places) this.#inFlight.start(place, this.#run(place));
+    if (places.length === 0 || this.#at.snapshot.step - firstStep < limit) return false;
+    const message = `the run took ${limit} steps, its limit; resume to go on`;
+    for (const { task } of places) this.#at.fail(task, "recursion_limit", message);
     return true;
   }
 
-  async #commit(): Promise<"committed" | "lost" | "stopping"> {
-    const written = await this.#writer.commit(this.#at.snapshot);
-    if (written === "committed") this.#taken = [];
-    return written;
+  /** What another process goes on from is there, and nothing is known here that it would not know. */
+  get #leaves(): boolean {
+    return this.#deps.draining() && this.#isStored && this.#at.failure === undefined;
+  }
+
+  /** Begins nodes; the way to them is committed. */
+  #begin(places: readonly Place[]): void {
+    for (const place of places) this.#inFlight.start(place, this.#run(place));
   }
 
   /**
@@ -254,14 +266,14 @@ class Execution {
    */
   #undo({ refusal, taskIds, stored }: RefusedWrite): void {
     const at = this.#at;
-    const taken = this.#taken;
+    const { taken } = this.#writer;
     const leaves = leavesOf(stored.position.tasks).map(({ id }) => id);
     const blamed = [taskIds, taken.map(({ task }) => task.id), leaves]
       .map((ids) => ids.filter((id) => at.failures.get(id)?.fault.code !== refusal.code))
       .find((ids) => ids.length > 0);
     if (blamed === undefined) throw refusal;
     at.snapshot = stored;
-    this.#taken = [];
+    this.#writer.taken = [];
     this.#crashed = this.#job.crashedAt !== null && !this.#writer.hasCommitted;
     // Their live events may be what is too much: those of a step go into the log with it or not at all.
     for (const { id } of eachTask(stored.position.tasks))
@@ -319,24 +331,13 @@ class Execution {
     }
   }
 
-  /** Waits for tasks, and takes in what they came to. */
-  async #settleNext(): Promise<void> {
-    // A step that has closed beside them is not kept back.
-    if (this.#writer.draft.dirty && this.#control.stop === null) {
-      if ((await this.#commit()) === "lost") return;
-    }
-    const outcomes = await this.#inFlight.next();
-    if (this.#control.lost) return;
-    for (const outcome of outcomes) this.#take(outcome);
-  }
-
   #take(outcome: TaskOutcome): void {
     const { task } = outcome;
     // Live events of an attempt that is not committed are void.
     if (outcome.kind !== "done") this.#writer.stream.forget(task.id);
     if (outcome.kind === "abandoned") this.#control.abandoned.push(task.path);
-    this.#taken.push(outcome);
-    this.#at.take(outcome, this.#knownOf(task));
+    this.#writer.taken.push(outcome);
+    this.#at.take(outcome, () => this.#knownOf(task));
   }
 
   /** What a person is shown of an attempt whose outcome nobody knows. */

@@ -1,5 +1,4 @@
 import type { Place } from "../engine/index.js";
-import { deferred } from "../lib/deferred.js";
 import type { TaskOutcome } from "./task-outcome.js";
 
 /** The tasks of a run that are running now, and what those that have settled came to, in the order in which they did. */
@@ -7,7 +6,7 @@ export class InFlight {
   readonly #running = new Set<string>();
   #settled: TaskOutcome[] = [];
   #broken: { readonly error: unknown } | null = null;
-  #wake = deferred();
+  #wake: (() => void) | null = null;
 
   get size(): number {
     return this.#running.size;
@@ -22,22 +21,32 @@ export class InFlight {
     work.then(
       (outcome) => {
         this.#settled.push(outcome);
-        this.#wake.resolve();
+        this.#wake?.();
       },
       (error: unknown) => {
         this.#broken ??= { error };
-        this.#wake.resolve();
+        this.#wake?.();
       },
     );
   }
 
   /** What has settled since; waits for the first. Rejects with a fault of ours, never with one of a node. */
-  async next(): Promise<readonly TaskOutcome[]> {
-    await this.#wake.promise;
-    if (this.#broken !== null) throw this.#broken.error;
+  next(): Promise<readonly TaskOutcome[]> {
+    return new Promise((resolve, reject) => {
+      const give = (): void => {
+        this.#wake = null;
+        // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- as it was thrown
+        if (this.#broken !== null) reject(this.#broken.error);
+        else resolve(this.#take());
+      };
+      if (this.#broken !== null || this.#settled.length > 0) give();
+      else this.#wake = give;
+    });
+  }
+
+  #take(): readonly TaskOutcome[] {
     const settled = this.#settled;
     this.#settled = [];
-    this.#wake = deferred();
     for (const { task } of settled) this.#running.delete(task.id);
     return settled;
   }

@@ -30,9 +30,7 @@ import { orderFault } from "./call-order.js";
 import type { OnceStore } from "./once-store.js";
 import type { RunStream } from "./run-stream.js";
 
-export interface AttemptOptions {
-  readonly task: Task;
-  readonly attempt: number;
+export interface AttemptDeps {
   readonly threadId: string;
   readonly runId: string;
   readonly step: number;
@@ -40,8 +38,6 @@ export interface AttemptOptions {
   readonly stream: RunStream;
   readonly once: OnceStore;
   readonly log: Logger;
-  /** Called one macrotask after a question without an answer. */
-  readonly onPaused: () => void;
 }
 
 /** A new one each time: one for all would keep every attempt that waits on it. */
@@ -58,11 +54,14 @@ function checkKey(key: string): void {
 
 /** One attempt of one task, as the runner sees it. */
 export class Attempt {
-  readonly #options: AttemptOptions;
+  readonly #task: Task;
+  readonly #number: number;
+  readonly #deps: AttemptDeps;
+  readonly #onPaused: () => void;
   /** Made when the node looks at its signal: most never do. */
   #controller: AbortController | null = null;
   #aborted: { readonly reason: unknown } | null = null;
-  readonly #effects = new Set<Promise<unknown>>();
+  readonly #effects: Promise<unknown>[] = [];
   readonly #asks: Ask[] = [];
   /** What was asked in this attempt, answered or not. */
   readonly #said: Ask[] = [];
@@ -72,8 +71,12 @@ export class Attempt {
   /** It has sent deltas: a later attempt must say `restart`. */
   streamed = false;
 
-  constructor(options: AttemptOptions) {
-    this.#options = options;
+  /** `number` counts from 1; `onPaused` is called one macrotask after a question without an answer. */
+  constructor(task: Task, number: number, deps: AttemptDeps, onPaused: () => void) {
+    this.#task = task;
+    this.#number = number;
+    this.#deps = deps;
+    this.#onPaused = onPaused;
   }
 
   /** The node has looked at its signal, which earns it a grace. */
@@ -124,7 +127,8 @@ export class Attempt {
   }
 
   setInterrupt(of: ManualInterrupt): void {
-    const { task, log } = this.#options;
+    const { log } = this.#deps;
+    const task = this.#task;
     if (of.node !== undefined && of.node !== task.node) {
       log.warn(
         { node: task.node, named: of.node },
@@ -136,7 +140,8 @@ export class Attempt {
   }
 
   context(): NodeContext {
-    const { task, attempt, threadId, runId, step, log } = this.#options;
+    const task = this.#task;
+    const { threadId, runId, step, log } = this.#deps;
     const signal = (): AbortSignal => this.#signal();
     return Object.freeze({
       get signal() {
@@ -145,7 +150,7 @@ export class Attempt {
       threadId,
       runId,
       step,
-      attempt,
+      attempt: this.#number,
       node: task.node,
       path: task.path,
       answer: task.answer,
@@ -158,8 +163,8 @@ export class Attempt {
   }
 
   #emit(event: ReturnType<typeof draft>): void {
-    const { task, stream } = this.#options;
-    stream.emit(task.id, { ...event, nodeName: task.node, path: task.path });
+    const task = this.#task;
+    this.#deps.stream.emit(task.id, { ...event, nodeName: task.node, path: task.path });
   }
 
   #custom(name: string, value: unknown): void {
@@ -181,13 +186,14 @@ export class Attempt {
     }
     // Calls of one key are one question.
     if (!this.#asks.some(({ key }) => key === ask.key)) this.#asks.push(ask);
-    setImmediate(this.#options.onPaused);
+    setImmediate(this.#onPaused);
     return never();
   }
 
   /** Throws where it would be the answer to another question. */
   #answerTo(ask: Ask): Answer | null {
-    const { task, rows } = this.#options;
+    const task = this.#task;
+    const { rows } = this.#deps;
     const fault = orderFault(task, ask, rows, this.#said);
     if (fault !== null) {
       this.#misordered ??= new Error(fault);
@@ -198,7 +204,8 @@ export class Attempt {
   }
 
   async #once<T>(key: string, effect: () => T | Promise<T>): Promise<T> {
-    const { task, once } = this.#options;
+    const task = this.#task;
+    const { once } = this.#deps;
     checkKey(key);
     const over = (): Error => new Error(`once("${key}"): this attempt of ${task.node} is over`);
     if (!once.has(task.id, key)) {
@@ -211,7 +218,7 @@ export class Attempt {
       if (this.#closed) throw over();
       return inEffect.run(true, effect);
     });
-    this.#effects.add(work);
+    this.#effects.push(work);
     const result = await work;
     return result === null ? never() : (result.value as T);
   }

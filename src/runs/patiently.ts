@@ -17,28 +17,34 @@ export interface Patience {
 }
 
 /** Does `work` again while the storage is away, so `work` must be such that doing it twice is doing it once. */
-export async function patiently<T>(work: () => Promise<T>, of: Patience = {}): Promise<T> {
+export function patiently<T>(work: () => Promise<T>, of: Patience = {}): Promise<T> {
+  return once(work, of.signal).catch((error: unknown) => again(error, work, of));
+}
+
+/** After the first failure. */
+async function again<T>(first: unknown, work: () => Promise<T>, of: Patience): Promise<T> {
   const { signal, forMs = Infinity, onAway } = of;
   // It changes while this waits, which the type checker cannot know.
   const isOver = (): boolean => signal?.aborted === true;
-  let until: number | null = null;
+  const until = Date.now() + forMs;
+  let failed = first;
   for (let pause = FIRST_MS; ; pause = Math.min(pause * 2, MOST_MS)) {
+    // Not all at the same moment, when it is back.
+    const waitMs = Math.round(pause * (0.5 + Math.random() / 2));
+    if (!isAway(failed) || isOver() || Date.now() + waitMs > until) throw failed;
+    onAway?.(failed, waitMs);
+    await sleep(waitMs, undefined, signal === undefined ? {} : { signal }).catch(() => undefined);
+    if (isOver()) throw failed;
     try {
-      return await (signal === undefined ? work() : unlessAborted(work(), signal));
+      return await once(work, signal);
     } catch (error) {
-      until ??= Date.now() + forMs;
-      // Not all at the same moment, when it is back.
-      const waitMs = Math.round(pause * (0.5 + Math.random() / 2));
-      if (!isAway(error) || isOver() || Date.now() + waitMs > until) throw error;
-      onAway?.(error, waitMs);
-      await sleep(waitMs, undefined, signal === undefined ? {} : { signal }).catch(() => undefined);
-      if (isOver()) throw error;
+      failed = error;
     }
   }
 }
 
-/** A storage that does not answer does not fail either: nobody is kept waiting for that. */
-function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+/** One try. A storage that does not answer does not fail either: nobody is kept waiting for that. */
+function once<T>(work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     let late: NodeJS.Timeout | undefined;
     const leave = (): void =>
@@ -46,12 +52,10 @@ function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
     // What a database that is there is about to answer is not thrown away.
     const onAbort = (): void => void (late = setTimeout(leave, LAST_MS).unref());
     const over = (): void => {
-      signal.removeEventListener("abort", onAbort);
+      signal?.removeEventListener("abort", onAbort);
       clearTimeout(late);
     };
-    if (signal.aborted) onAbort();
-    else signal.addEventListener("abort", onAbort);
-    work.then(
+    work().then(
       (value) => {
         over();
         resolve(value);
@@ -62,5 +66,7 @@ function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
         reject(error);
       },
     );
+    if (signal?.aborted === true) onAbort();
+    else signal?.addEventListener("abort", onAbort);
   });
 }

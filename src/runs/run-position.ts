@@ -52,7 +52,7 @@ export class RunPosition {
   }
 
   /** Takes in what a task came to; `lost` is what is known of an attempt whose outcome nobody knows. */
-  take(outcome: TaskOutcome, lost: Omit<Lost, "cause">): void {
+  take(outcome: TaskOutcome, lost: () => Omit<Lost, "cause">): void {
     const { task, attempts } = outcome;
     switch (outcome.kind) {
       case "done":
@@ -70,17 +70,17 @@ export class RunPosition {
         break;
       case "refused":
         this.keep(outcome);
-        if (outcome.acted) this.lose(task.id, { ...lost, cause: "refused" });
+        if (outcome.acted) this.lose(task.id, { ...lost(), cause: "refused" });
         this.fail(task, outcome.cause.code, outcome.message, outcome.cause, attempts);
         break;
       case "abandoned":
         this.keep(outcome);
-        this.lose(task.id, { ...lost, cause: "stop" });
+        this.lose(task.id, { ...lost(), cause: "stop" });
         break;
       case "timeout": {
         const asksFirst = outcome.retries && !this.#mayRepeat(task.id);
         this.keep(outcome);
-        this.lose(task.id, { ...lost, cause: "timeout" });
+        this.lose(task.id, { ...lost(), cause: "timeout" });
         if (!asksFirst) this.fail(task, "node_timeout", outcome.message, undefined, attempts);
       }
     }

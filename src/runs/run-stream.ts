@@ -100,7 +100,8 @@ export class RunStream {
     const place = this.#livePlace();
     this.#base = this.#last = batch.seq;
     this.#limit = limit;
-    this.#options.live.publish(place, batch.publish, batch.seq);
+    // No live event is to come behind the last write.
+    this.#options.live.publish({ ...place, goesOn: limit > batch.seq }, batch.publish, batch.seq);
     this.#options.relay?.done(batch.seq);
     this.#resume();
   }

@@ -56,15 +56,17 @@ export async function runTask(at: Place, deps: TaskDeps): Promise<TaskOutcome> {
   for (let left = tries; ;) {
     attempts++;
     left--;
-    const place = { nodeName: task.node, path: task.path, event: "node_execution" as const };
+    const place = {
+      event: "node_execution" as const,
+      nodeName: task.node,
+      path: task.path,
+      content: `${task.node} begins`,
+    };
     if (streamed) {
       const about = { step: deps.step, node: task.node, path: task.path, attempt: attempts };
-      deps.stream.emit(task.id, draft("restart", about, place));
+      deps.stream.emit(task.id, draft("restart", about, { ...place, content: "" }));
     }
-    deps.stream.emit(
-      task.id,
-      draft("progress", { step: deps.step, attempt: attempts }, { ...place, content: `${task.node} begins` }),
-    );
+    deps.stream.emit(task.id, draft("progress", { step: deps.step, attempt: attempts }, place));
     const outcome = await runAttempt(spec, at, attempts, deps);
     streamed ||= outcome.streamed;
     const told = { ...outcome, task, attempts, streamed };
@@ -91,52 +93,110 @@ type Attempted = AttemptOutcome & { readonly streamed: boolean };
 
 /** What the first to settle says: the node, a question, its time, a stop. Nothing that its node does afterwards has effect. */
 function runAttempt(spec: FunctionNode, at: Place, number: number, deps: TaskDeps): Promise<Attempted> {
-  const { task } = at;
-  const { control, step } = deps;
-  return new Promise((resolve) => {
-    let unwatch = (): void => undefined;
-    const settle = (outcome: AttemptOutcome): void => {
-      if (attempt.closed) return;
-      attempt.close();
-      unwatch();
-      // In its grace only a node that returns counts: one that throws was cut off in the middle of something.
-      const cutOff = control.cut.aborted && outcome.kind === "failed";
-      resolve({ ...(cutOff ? { kind: "abandoned" } : outcome), streamed: attempt.streamed });
-    };
-    const asked = (): AttemptOutcome =>
-      attempt.misordered === null
-        ? { kind: "asked", asks: pausingBefore(attempt) }
-        : failed(task, attempt.misordered);
-    const attempt = new Attempt({
-      ...deps,
-      task,
-      attempt: number,
-      // A result that is being stored belongs to this attempt: the next one, maybe elsewhere, must find it.
-      onPaused: () => void attempt.settled().then(() => settle(asked())),
-    });
-    const state = nodeView(at, step, (of) => attempt.setInterrupt(of));
-    const returned = ({ returned: value, streamed }: Returned): AttemptOutcome => {
-      if (attempt.misordered !== null || pausingBefore(attempt).length > 0) return asked();
-      try {
-        const output = nodeOutput(at.scope.def, state, value, streamed);
-        return { kind: "done", output, asks: attempt.asks };
-      } catch (error) {
-        return failed(task, error);
-      }
-    };
-    const threw = (error: unknown): AttemptOutcome => {
-      // What a node does beside a question that is open has no effect, its failing included.
-      if (attempt.misordered !== null || attempt.asks.some((ask) => ask.kind === "request")) return asked();
-      if (isInstance(error, InterruptDenied)) return { kind: "denied", answer: error.answer };
-      return failed(task, error);
-    };
-    callNode(spec, state, attempt).then(
-      (value) => settle(returned(value)),
-      (error: unknown) => settle(threw(error)),
+  return new Promise((resolve) => new AttemptRun(spec, at, number, deps, resolve).begin());
+}
+
+class AttemptRun {
+  readonly #spec: FunctionNode;
+  readonly #at: Place;
+  readonly #deps: TaskDeps;
+  readonly #resolve: (outcome: Attempted) => void;
+  readonly #attempt: Attempt;
+  #grace: NodeJS.Timeout | undefined;
+  #timeout: NodeJS.Timeout | undefined;
+  readonly #onCut = (): void => this.#cutShort();
+
+  constructor(
+    spec: FunctionNode,
+    at: Place,
+    number: number,
+    deps: TaskDeps,
+    resolve: (outcome: Attempted) => void,
+  ) {
+    this.#spec = spec;
+    this.#at = at;
+    this.#deps = deps;
+    this.#resolve = resolve;
+    this.#attempt = new Attempt(at.task, number, deps, () => void this.#paused());
+  }
+
+  begin(): void {
+    const state = nodeView(this.#at, this.#deps.step, (of) => this.#attempt.setInterrupt(of));
+    callNode(this.#spec, state, this.#attempt).then(
+      (value) => this.#settle(this.#returned(state, value)),
+      (error: unknown) => this.#settle(this.#threw(error)),
     );
-    unwatch = watch(spec, attempt, deps, settle);
-    if (attempt.closed) unwatch();
-  });
+    const { cut } = this.#deps.control;
+    const { timeoutMs } = this.#spec.options;
+    if (timeoutMs !== undefined) this.#timeout = setTimeout(() => this.#timedOut(timeoutMs), timeoutMs);
+    if (cut.aborted) this.#cutShort();
+    else cut.addEventListener("abort", this.#onCut, { once: true });
+  }
+
+  #settle(outcome: AttemptOutcome): void {
+    const attempt = this.#attempt;
+    if (attempt.closed) return;
+    attempt.close();
+    const { cut } = this.#deps.control;
+    cut.removeEventListener("abort", this.#onCut);
+    clearTimeout(this.#grace);
+    clearTimeout(this.#timeout);
+    // In its grace only a node that returns counts: one that throws was cut off in the middle of something.
+    const cutOff = cut.aborted && outcome.kind === "failed";
+    this.#resolve({ ...(cutOff ? { kind: "abandoned" } : outcome), streamed: attempt.streamed });
+  }
+
+  #returned(state: NodeState, { returned, streamed }: Returned): AttemptOutcome {
+    const attempt = this.#attempt;
+    if (attempt.misordered !== null || pausingBefore(attempt).length > 0) return this.#asked();
+    try {
+      const output = nodeOutput(this.#at.scope.def, state, returned, streamed);
+      return { kind: "done", output, asks: attempt.asks };
+    } catch (error) {
+      return failed(this.#at.task, error);
+    }
+  }
+
+  #threw(error: unknown): AttemptOutcome {
+    const { misordered, asks } = this.#attempt;
+    // What a node does beside a question that is open has no effect, its failing included.
+    if (misordered !== null || asks.some((ask) => ask.kind === "request")) return this.#asked();
+    if (isInstance(error, InterruptDenied)) return { kind: "denied", answer: error.answer };
+    return failed(this.#at.task, error);
+  }
+
+  #asked(): AttemptOutcome {
+    const { misordered } = this.#attempt;
+    return misordered === null
+      ? { kind: "asked", asks: pausingBefore(this.#attempt) }
+      : failed(this.#at.task, misordered);
+  }
+
+  /** A result that is being stored belongs to this attempt: the next one, maybe elsewhere, must find it. */
+  async #paused(): Promise<void> {
+    await this.#attempt.settled();
+    this.#settle(this.#asked());
+  }
+
+  /** A stop, or a lost lease. */
+  #cutShort(): void {
+    const { control, graceMs } = this.#deps;
+    this.#attempt.abort(control.cut.reason);
+    if (control.lost || !this.#attempt.looked) this.#abandon();
+    else this.#grace = setTimeout(() => this.#abandon(), this.#spec.options.graceMs ?? graceMs);
+  }
+
+  #abandon(): void {
+    const { name } = this.#spec;
+    this.#deps.log.debug({ node: name }, `${name} is abandoned`);
+    this.#settle({ kind: "abandoned" });
+  }
+
+  #timedOut(ms: number): void {
+    const message = `${this.#spec.name} took longer than ${ms} ms`;
+    this.#attempt.abort(new DOMException(message, "TimeoutError"));
+    this.#settle({ kind: "timeout", message, retries: false });
+  }
 }
 
 const pausingBefore = ({ asks }: Attempt): readonly Ask[] => asks.filter((ask) => ask.pauses === "before");
@@ -144,42 +204,6 @@ const pausingBefore = ({ asks }: Attempt): readonly Ask[] => asks.filter((ask) =
 function failed(task: Task, error: unknown): AttemptOutcome {
   const code = isInstance(error, UpdateFault) ? "invalid_update" : "node_failed";
   return { kind: "failed", code, message: `${task.node}: ${errorText(error)}`, cause: error };
-}
-
-/** Ends the attempt where a timeout, a stop or a lost lease does so before its node; gives what ends the watch. */
-function watch(
-  spec: FunctionNode,
-  attempt: Attempt,
-  { control, graceMs, log }: TaskDeps,
-  settle: (outcome: AttemptOutcome) => void,
-): () => void {
-  const { timeoutMs, graceMs: ownGrace } = spec.options;
-  const { cut } = control;
-  let grace: NodeJS.Timeout | undefined;
-  let timeout: NodeJS.Timeout | undefined;
-  const abandon = (): void => {
-    log.debug({ node: spec.name }, `${spec.name} is abandoned`);
-    settle({ kind: "abandoned" });
-  };
-  const onCut = (): void => {
-    attempt.abort(cut.reason);
-    if (control.lost || !attempt.looked) abandon();
-    else grace = setTimeout(abandon, ownGrace ?? graceMs);
-  };
-  if (timeoutMs !== undefined) {
-    timeout = setTimeout(() => {
-      const message = `${spec.name} took longer than ${timeoutMs} ms`;
-      attempt.abort(new DOMException(message, "TimeoutError"));
-      settle({ kind: "timeout", message, retries: false });
-    }, timeoutMs);
-  }
-  if (cut.aborted) onCut();
-  else cut.addEventListener("abort", onCut, { once: true });
-  return () => {
-    cut.removeEventListener("abort", onCut);
-    clearTimeout(grace);
-    clearTimeout(timeout);
-  };
 }
 
 interface Returned {

@@ -18,7 +18,12 @@ import { seenStop, type RunControl } from "./run-control.js";
 import { RunDraft } from "./run-draft.js";
 import type { ExecuteDeps, RunJob } from "./run-job.js";
 import { BLOCK, RunStream, type Batch } from "./run-stream.js";
+import type { TaskOutcome } from "./task-outcome.js";
 import { terminalEvent } from "./terminal-event.js";
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+const NONE: readonly never[] = Object.freeze([]);
 
 /** The end of a run: what it came to, what it asks, and its result once the terminal event has its seq. */
 interface Ending {
@@ -43,6 +48,8 @@ export class RefusedWrite extends Error {
 export class RunWriter {
   readonly draft = new RunDraft();
   readonly stream: RunStream;
+  /** What tasks came to since the last commit. */
+  taken: TaskOutcome[] = [];
   readonly #job: RunJob;
   readonly #control: RunControl;
   readonly #deps: ExecuteDeps;
@@ -85,15 +92,14 @@ export class RunWriter {
   }
 
   /** Commits what was collected; more is to come. Throws RefusedWrite. */
-  async commit(snapshot: Snapshot): Promise<"committed" | "lost" | "stopping"> {
+  commit(snapshot: Snapshot): Promise<"committed" | "lost" | "stopping"> {
     const next = nextNodes(snapshot);
-    const head = {
-      status: "running" as const,
+    return this.#write(snapshot, {
+      status: "running",
       currentNode: next[0] ?? null,
       nextNodes: next,
       interruptReason: null,
-    };
-    return this.#write(snapshot, head);
+    });
   }
 
   /** Ends the run, opening what it asks; the result, or why it was not written. Throws RefusedWrite. */
@@ -118,14 +124,21 @@ export class RunWriter {
     return written === "committed" ? result(this.stream.base) : written;
   }
 
+  /** One fenced write of this run. */
   async #write(
     snapshot: Snapshot,
     head: Omit<Write["head"], "graph" | "step">,
     end?: Ending,
   ): Promise<"committed" | "lost" | "stopping"> {
     try {
-      return await this.#send(snapshot, head, end);
+      const { write, batch } = this.#prepare(snapshot, head, end);
+      const { beforeCommit } = this.#deps.options.hooks;
+      if (beforeCommit !== undefined) await beforeCommit(write);
+      const outcome = this.#after(write, batch, await this.#persist(write));
+      if (outcome === "committed") this.#stored = snapshot;
+      return outcome;
     } catch (error) {
+      if (isAway(error) && this.#control.lost) return this.#lost();
       const refusal = refusalIn(error);
       if (refusal === null) throw error;
       const asking = (end?.rows ?? []).map(({ taskId }) => taskId);
@@ -136,46 +149,44 @@ export class RunWriter {
     }
   }
 
-  /** One fenced write of this run. */
-  async #send(
+  #prepare(
     snapshot: Snapshot,
     head: Omit<Write["head"], "graph" | "step">,
     end?: Ending,
-  ): Promise<"committed" | "lost" | "stopping"> {
+  ): { readonly write: Write; readonly batch: Batch } {
     const { ref, run, epoch } = this.#job;
     const { step, position } = snapshot;
+    const { status, currentNode, nextNodes: next, interruptReason } = head;
     const checkpoint = this.draft.checkpoint(snapshot.values, this.#since);
-    const events = this.draft.events({
-      step,
-      checkpointId: checkpoint?.id ?? "",
-      nextNodes: head.nextNodes,
-    });
-    const terminal = end === undefined ? [] : [(seq: number) => terminalEvent(end.result(seq))];
-    const batch = this.stream.prepare([...events, ...terminal]);
+    const drafts = this.draft.events({ step, checkpointId: checkpoint?.id ?? "", nextNodes: next });
+    const batch = this.stream.prepare(
+      end === undefined ? drafts : [...drafts, (seq: number) => terminalEvent(end.result(seq))],
+    );
     const { seq } = batch;
-    const seesStop = seenStop(this.#control.stop);
-    const write: Write = {
+    const write: Mutable<Write> = {
       ref,
-      guard: { by: "run", from: this.stream.base, epoch, runId: run.runId, seesStop },
+      guard: {
+        by: "run",
+        from: this.stream.base,
+        epoch,
+        runId: run.runId,
+        seesStop: seenStop(this.#control.stop),
+      },
       at: isoNow(),
       seq,
       limit: end === undefined ? seq + BLOCK : seq,
       runId: run.runId,
-      head: { ...head, graph: run.graph, step },
+      head: { status, currentNode, nextNodes: next, interruptReason, graph: run.graph, step },
       position,
-      ...(checkpoint === undefined ? {} : { checkpoint }),
-      ...(end === undefined ? {} : { end: end.outcome }),
       events: batch.stored,
       messages: this.draft.messages,
-      open: (end?.rows ?? []).map((row) => ({ ...row, seq })),
-      decide: [],
-      retext: [],
+      open: end === undefined ? NONE : end.rows.map((row) => ({ ...row, seq })),
+      decide: NONE,
+      retext: NONE,
     };
-    const { beforeCommit } = this.#deps.options.hooks;
-    if (beforeCommit !== undefined) await beforeCommit(write);
-    const outcome = this.#after(write, batch, await this.#persist(write));
-    if (outcome === "committed") this.#stored = snapshot;
-    return outcome;
+    if (checkpoint !== undefined) write.checkpoint = checkpoint;
+    if (end !== undefined) write.end = end.outcome;
+    return { write, batch };
   }
 
   /** What a write means for what comes next. */
@@ -185,41 +196,36 @@ export class RunWriter {
       this.#control.requestStop(written.stop);
       return "stopping";
     }
-    if (written.outcome !== "committed") {
-      const { ref, run, epoch } = this.#job;
-      this.#deps.log.warn(
-        { thread_id: ref.threadId, run_id: run.runId, epoch },
-        "the run's lease is lost: another process goes on with it",
-      );
-      this.#control.lose();
-      return "lost";
-    }
-    this.#messages.push(...this.draft.messages.map(({ message }) => message));
+    if (written.outcome !== "committed") return this.#lost();
+    for (const { message } of this.draft.messages) this.#messages.push(message);
     if (write.checkpoint !== undefined) this.#since = write.checkpoint.sinceValues;
     this.#committedAt = write.at;
     this.#hasCommitted = true;
     this.draft.clear();
+    this.taken = [];
     this.stream.committed(batch, write.limit);
     if (written.queued) this.#deps.workWaits();
     return "committed";
   }
 
+  #lost(): "lost" {
+    const { ref, run, epoch } = this.#job;
+    this.#deps.log.warn(
+      { thread_id: ref.threadId, run_id: run.runId, epoch },
+      "the run's lease is lost: another process goes on with it",
+    );
+    this.#control.lose();
+    return "lost";
+  }
+
   /** The database may go away and come back: what was done is not lost for it (a write sent twice is committed once). */
-  async #persist(write: Write): Promise<Written> {
+  #persist(write: Write): Promise<Written> {
     const { checkpointer, log } = this.#deps;
-    try {
-      return await patiently(() => checkpointer.write(write), {
-        signal: this.#control.gone,
-        onAway: (error, retryMs) =>
-          log.warn(
-            { err: error, retry_ms: retryMs },
-            "a commit did not reach the database; it is sent again",
-          ),
-      });
-    } catch (error) {
-      if (isAway(error) && this.#control.lost) return { outcome: "fenced" };
-      throw error;
-    }
+    return patiently(() => checkpointer.write(write), {
+      signal: this.#control.gone,
+      onAway: (error, retryMs) =>
+        log.warn({ err: error, retry_ms: retryMs }, "a commit did not reach the database; it is sent again"),
+    });
   }
 
   #openInterrupt({ task, ask }: Opening): Interrupt {

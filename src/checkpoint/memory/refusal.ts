@@ -27,6 +27,7 @@ export function refusal(thread: StoredThread, write: Write): Written | null {
     if (stop !== null && guard.seesStop !== "now" && guard.seesStop !== stop.mode)
       return { outcome: "stopping", stop };
   }
+  if (write.decide.length === 0) return null;
   const open = new Set(thread.interrupts.filter(({ status }) => status === "open").map(({ id }) => id));
   return write.decide.every(({ id }) => open.has(id)) ? null : { outcome: "moved" };
 }
