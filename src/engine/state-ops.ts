@@ -19,16 +19,18 @@ export function opFor(key: string, before: Json | undefined, after: Json): State
 /** `base` with all `ops` applied, in order. Pure. */
 export function applyOps(base: Values, ops: Iterable<StateOp>): Values {
   const values: Record<string, Json> = { ...base };
-  const own = new Set<string>();
+  /** Lists that were copied here already. */
+  let own: Set<string> | undefined;
   for (const [kind, key, value] of ops) {
     const current = values[key];
     if (kind === "set" || !Array.isArray(current)) {
       values[key] = value;
-      own.delete(key);
-    } else if (own.has(key)) {
+      own?.delete(key);
+    } else if (own?.has(key) === true) {
       (current as Json[]).push(...value);
     } else {
       values[key] = [...(current as Json[]), ...value];
+      own ??= new Set();
       own.add(key);
     }
   }

@@ -24,13 +24,14 @@ export class MemoryInbox implements Inbox {
 
   /** A write was applied to the thread. */
   written({ head: { tenant }, interrupts }: StoredThread, { decide, open }: Write): void {
+    if (decide.length + open.length === 0) return;
     for (const { id, status, at } of decide) {
       const interrupt = interrupts.find((each) => each.id === id);
       if (interrupt !== undefined)
         this.#add(tenant, interrupt, status === "resolved" ? "decided" : status, at);
     }
     for (const interrupt of open) this.#add(tenant, interrupt, "opened", interrupt.createdAt);
-    if (decide.length + open.length > 0) this.#news();
+    this.#news();
   }
 
   /** The thread was deleted. */
