@@ -49,7 +49,8 @@ async function start(contestant, env, { profile }) {
 }
 
 /**
- * Samples of each contestant, one a round. Rounds begin with another contestant each time.
+ * Samples of each contestant, one a round. Rounds begin with another contestant each time. What a work does `last`, it does with
+ * all of them behind the rounds.
  * @returns {Promise<Map<string, object[]>>}
  */
 export async function contest(work, env, { rounds, warmMs, windowMs, profile, tell }) {
@@ -78,3 +79,4 @@ export async function contest(work, env, { rounds, warmMs, windowMs, profile, te
     for (const each of running) await each.stop();
   }
 }
+    await work.last?.(running);
