@@ -123,7 +123,7 @@ export default {
   title: "a thread that grows to 10,000 messages",
   needs: "postgres",
   rounds: 5,
-  warmMs: 3000,
+  warmMs: 8000,
   windowMs: 1500,
   run,
 };
