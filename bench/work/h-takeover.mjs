@@ -43,8 +43,8 @@ async function run({ env, rounds, tell }) {
     }
   return {
     table: table(
-      ["lease, ms", "SIGKILL to the next committed step, ms"],
-      LEASES.map((lease) => [String(lease), spreadText(times.get(lease))]),
+      ["lease, ms", "SIGKILL to the next committed step, ms", "kills"],
+      LEASES.map((lease) => [String(lease), spreadText(times.get(lease)), String(times.get(lease).length)]),
     ),
     goals: LEASES.map((lease) => ({
       text: `lease of ${lease} ms: at most lease + 2 s, the slowest`,
