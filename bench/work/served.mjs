@@ -5,6 +5,7 @@ export const served = (name, kind, make, options = {}) => ({
   name,
   file: "http",
   make,
+  isServer: true,
   options: { kind, ...options },
   role: ROLES[kind],
 });
