@@ -57,7 +57,8 @@ try {
         : await work.run({ env, database, ...options });
     if (isTerminal) process.stderr.write("\r\x1b[K");
     const seconds = Math.round((Date.now() - from) / 1000);
-    const where = `_${rounds} ${rounds === 1 ? "round" : "rounds"} in ${seconds} s, ${new Date().toISOString().slice(0, 16)}Z; commit ${commit()}; ${machine()}${
+    const each = work.windowMs === undefined ? "" : ` of at least ${work.windowMs / 1000} s a row`;
+    const where = `_${rounds} ${rounds === 1 ? "sample" : "samples"}${each}; ${seconds} s in all, ${new Date().toISOString().slice(0, 16)}Z; commit ${commit()}; ${machine()}${
       work.needs === "postgres" ? `; ${database.describe}` : ""
     }; ${versions()}_`;
     const section = [

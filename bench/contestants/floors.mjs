@@ -79,26 +79,18 @@ export async function rawHeld({ url }) {
   const write = (thread, seq, node, status) =>
     db.query({ name: "step", text: STEP, values: [thread, seq, node, `{"n":${seq}}`, status] });
   return {
-    round: async (ms) => {
-      const starts = [];
-      const resumes = [];
-      const { ops, latencies } = await repeat(ms, 1, async () => {
+    round: (ms) =>
+      repeat(ms, 1, async () => {
         const thread = newId();
-        const t0 = performance.now();
         await write(thread, 1, "start", "running");
         await write(thread, 2, "A", "interrupted");
-        const t1 = performance.now();
         await db.query({
           name: "load",
           text: "SELECT h.*, s.state FROM floor.head h JOIN floor.step s ON s.thread = h.thread AND s.seq = h.seq WHERE h.thread = $1",
           values: [thread],
         });
         await write(thread, 3, "B", "completed");
-        starts.push(t1 - t0);
-        resumes.push(performance.now() - t1);
-      });
-      return { ops, latencies, starts, resumes };
-    },
+      }),
     close: () => db.end(),
   };
 }

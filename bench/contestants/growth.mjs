@@ -1,4 +1,7 @@
-/** (c) A thread that already has so many messages of 200 characters: one step more, and one turn more with loading. */
+/**
+ * (c) A thread that has grown to so many messages of 200 characters: one step more, and one turn more with loading. A short
+ * thread is begun anew for each sample, for else it would soon be a long one; a long one is kept, and a round takes few samples.
+ */
 import { AIMessage, HumanMessage } from "@langchain/core/messages";
 import { MessagesAnnotation, START as LG_START, StateGraph as LangGraph } from "@langchain/langgraph";
 import { END, PgCheckpointer, START, StateGraph } from "../../dist/index.js";
@@ -7,7 +10,14 @@ import { newId } from "../lib/loops.mjs";
 import { saverOf } from "./langgraph.mjs";
 
 const TEXT = "x".repeat(200);
+/** Steps of a sample. */
 const STEPS = 20;
+/** Samples of a round at most where the thread is kept. */
+const MOST = 10;
+/** Messages of a thread that is begun anew for each sample. */
+const SHORT = 100;
+/** Steps of a run while a thread grows. */
+const RUN = 100;
 
 async function walOf(url) {
   const client = new pg.Client({ connectionString: url });
@@ -16,128 +26,158 @@ async function walOf(url) {
     /** Bytes of write-ahead log so far, of the whole server: nothing else writes. */
     at: async () =>
       Number((await client.query("SELECT pg_current_wal_insert_lsn() - '0/0' AS at")).rows[0].at),
-    rows: async (schema) =>
-      Number(
-        (
-          await client.query(
-            "SELECT coalesce(sum(n_tup_ins), 0) AS rows FROM pg_stat_user_tables WHERE schemaname = $1",
-            [schema],
-          )
-        ).rows[0].rows,
-      ),
     end: () => client.end(),
   };
 }
 
-/** A round: steps that append a message (time and WAL each), then turns of a process that must load the thread. */
-const measured = (wal, { step, turn }) => ({
-  async round(ms) {
-    const until = performance.now() + ms;
-    const latencies = [];
-    const turns = [];
-    let [ops, bytes] = [0, 0];
-    do {
-      const from = await wal.at();
-      const t0 = performance.now();
-      await step(STEPS);
-      const t1 = performance.now();
-      latencies.push((t1 - t0) / STEPS);
-      bytes += (await wal.at()) - from;
-      ops += STEPS;
-      const t2 = performance.now();
-      await turn();
-      turns.push(performance.now() - t2);
-    } while (performance.now() < until);
-    return { ops, wal: bytes, latencies, turns, ms: latencies.reduce((sum, each) => sum + each * STEPS, 0) };
-  },
-});
+/**
+ * What the steps of a run cost: from the beginning of its first node, when the thread is loaded, to its end. Not from node to node,
+ * since LangGraph's nodes go on while what they made is still being stored.
+ */
+class Watch {
+  #wal;
+  #armed = false;
+  #from = null;
+
+  constructor(wal) {
+    this.#wal = wal;
+  }
+
+  /** The next node is the first. */
+  arm() {
+    this.#armed = true;
+  }
+
+  /** By each node. */
+  async begin() {
+    if (!this.#armed) return;
+    this.#armed = false;
+    this.#from = { wal: await this.#wal.at(), at: performance.now() };
+  }
+
+  async end() {
+    const ms = performance.now() - this.#from.at;
+    return { ms, wal: (await this.#wal.at()) - this.#from.wal };
+  }
+}
+
+/** A round: steps that append a message (time and WAL), then a turn of one step, which must load the thread. */
+async function growing({ messages, watch, begin, say, close }) {
+  const isShort = messages <= SHORT;
+  if (!isShort) await begin();
+  return {
+    async round(ms) {
+      const latencies = [];
+      const turns = [];
+      let [ops, wal, spent] = [0, 0, 0];
+      do {
+        if (isShort) await begin();
+        const from = performance.now();
+        watch.arm();
+        await say(STEPS);
+        const steps = await watch.end();
+        const between = performance.now();
+        await say(1);
+        turns.push(performance.now() - between);
+        spent += performance.now() - from;
+        latencies.push(steps.ms / STEPS);
+        wal += steps.wal;
+        ops += STEPS;
+      } while (spent < ms && (isShort || turns.length < MOST));
+      return { ops, wal, latencies, turns };
+    },
+    /** For counting rows. */
+    steps: say,
+    close,
+  };
+}
 
 export async function holdpoint({ url, messages }) {
   const checkpointer = new PgCheckpointer({ url });
   const wal = await walOf(url);
+  const watch = new Watch(wal);
+  let [threadId, has, until] = ["", 0, 0];
   const graph = new StateGraph()
-    .addNode("SAY", () => ({ messages: TEXT }))
+    .addNode("SAY", async () => {
+      await watch.begin();
+      return { messages: TEXT };
+    })
     .addEdge(START, "SAY")
     .addConditionalEdges("SAY", (state) => (state.context.length >= until ? END : "SAY"), ["SAY", END])
     .compile({ name: "growth", checkpointer });
-  const threadId = newId();
-  let until = 0;
-  let has = 0;
   const say = async (many) => {
     has = until = has + many;
     await graph.invoke({}, { threadId, recursionLimit: many + 1 });
   };
-  await graph
-    .invoke({ messages: Array.from({ length: messages }, () => TEXT) }, { threadId: newId() })
-    .catch(() => undefined);
-  has = messages - 1;
-  until = messages;
-  await graph.invoke(
-    { messages: Array.from({ length: messages - 1 }, () => TEXT) },
-    { threadId, recursionLimit: 2 },
-  );
-  has = messages;
-  return {
-    ...measured(wal, { step: say, turn: () => say(1) }),
-    close: () => Promise.all([checkpointer.close(), wal.end()]),
+  const begin = async () => {
+    [threadId, has] = [newId(), 0];
+    while (has < messages) await say(Math.min(RUN, messages - has));
   };
+  const close = () => Promise.all([checkpointer.close(), wal.end()]);
+  return growing({ messages, watch, begin, say, close });
 }
 
+/** Its thread begins with all messages in one input: to grow step by step it would write 7 GB of WAL. */
 export async function langgraph({ url, messages }) {
   const checkpointer = await saverOf("postgres", url);
   const wal = await walOf(url);
-  let left = 0;
+  const watch = new Watch(wal);
+  let [config, left] = [null, 0];
   const graph = new LangGraph(MessagesAnnotation)
-    .addNode("SAY", () => ({ messages: [new AIMessage(TEXT)] }))
+    .addNode("SAY", async () => {
+      await watch.begin();
+      return { messages: [new AIMessage(TEXT)] };
+    })
     .addEdge(LG_START, "SAY")
     .addConditionalEdges("SAY", () => (--left > 0 ? "SAY" : "__end__"), ["SAY", "__end__"])
     .compile({ checkpointer });
-  const config = { configurable: { thread_id: newId() }, recursionLimit: 1000 };
-  const say = async (many) => {
+  const say = async (many, input = []) => {
     left = many;
-    await graph.invoke({ messages: [] }, config);
+    await graph.invoke({ messages: input }, config);
   };
-  left = 1;
-  await graph.invoke(
-    { messages: Array.from({ length: messages - 1 }, () => new HumanMessage(TEXT)) },
-    config,
-  );
-  return {
-    ...measured(wal, { step: say, turn: () => say(1) }),
-    close: () => Promise.all([checkpointer.end(), wal.end()]),
+  const begin = () => {
+    config = { configurable: { thread_id: newId() }, recursionLimit: 1000 };
+    return say(
+      1,
+      Array.from({ length: messages - 1 }, () => new HumanMessage(TEXT)),
+    );
   };
+  const close = () => Promise.all([checkpointer.end(), wal.end()]);
+  return growing({ messages, watch, begin, say, close });
 }
 
-/** The floor: one row a step; a turn selects all messages and writes one. */
+/** The floor: one row a step; a run selects all messages first. */
 export async function rows({ url, messages }) {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   const wal = await walOf(url);
+  const watch = new Watch(wal);
   await client.query("CREATE SCHEMA IF NOT EXISTS floor");
   await client.query(
     "CREATE TABLE IF NOT EXISTS floor.said (thread text, ord bigint, role text, content text, PRIMARY KEY (thread, ord))",
   );
-  const thread = newId();
-  await client.query(
-    "INSERT INTO floor.said SELECT $1, ord, 'user', $2 FROM generate_series(1, $3::int) AS ord",
-    [thread, TEXT, messages],
-  );
-  let ord = messages;
+  let [thread, ord] = ["", 0];
+  const insert = () =>
+    client.query({
+      name: "say",
+      text: "INSERT INTO floor.said VALUES ($1, $2, 'assistant', $3)",
+      values: [thread, ++ord, TEXT],
+    });
   const say = async (many) => {
-    for (let i = 0; i < many; i++)
-      await client.query({
-        name: "say",
-        text: "INSERT INTO floor.said VALUES ($1, $2, 'assistant', $3)",
-        values: [thread, ++ord, TEXT],
-      });
-  };
-  const turn = async () => {
     await client.query({
       name: "all",
       text: "SELECT * FROM floor.said WHERE thread = $1 ORDER BY ord",
       values: [thread],
     });
-    await say(1);
+    for (let i = 0; i < many; i++) {
+      await watch.begin();
+      await insert();
+    }
   };
-  return { ...measured(wal, { step: say, turn }), close: () => Promise.all([client.end(), wal.end()]) };
+  const begin = async () => {
+    [thread, ord] = [newId(), 0];
+    while (ord < messages) await insert();
+  };
+  const close = () => Promise.all([client.end(), wal.end()]);
+  return growing({ messages, watch, begin, say, close });
 }

@@ -31,8 +31,8 @@ const KINDS = {
 };
 
 /** (e) A run of three nodes to its end, answered as JSON. */
-export async function runs({ url, kind, concurrency }) {
-  const server = await startServer(kind, { url });
+export async function runs({ url, kind, concurrency, profile }) {
+  const server = await startServer(kind, { url, profile });
   const agent = newAgent();
   return {
     async round(ms) {
@@ -48,8 +48,8 @@ export async function runs({ url, kind, concurrency }) {
 }
 
 /** (f) A run of ten nodes, streamed to its end. `what` may be "talk": 1,000 events of one run. */
-export async function streams({ url, kind, concurrency = 1, what = "ten" }) {
-  const server = await startServer(kind, { url });
+export async function streams({ url, kind, concurrency = 1, what = "ten", profile }) {
+  const server = await startServer(kind, { url, profile });
   const agent = newAgent();
   return {
     async round(ms) {

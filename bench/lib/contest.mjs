@@ -5,12 +5,17 @@
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
+import { profileFlags } from "./server.mjs";
 
 const CHILD = fileURLToPath(new URL("child.mjs", import.meta.url));
 
+/** Milliseconds that a contestant has to end, and to write its profile. */
+const LATE_MS = 10_000;
+
 /** Starts a contestant and brings it to its working speed. */
 async function start(contestant, env, { profile }) {
-  const flags = profile ? ["--cpu-prof", `--cpu-prof-dir=${profile}`, "--cpu-prof-interval=250"] : [];
+  // With a server the process that does the work is the server's: the child starts it so that it leaves a profile.
+  const flags = profile === null || contestant.isServer ? [] : profileFlags(profile);
   const child = fork(CHILD, [], {
     execArgv: ["--no-warnings", ...flags],
     stdio: ["ignore", "ignore", "pipe", "ipc"],
@@ -33,7 +38,7 @@ async function start(contestant, env, { profile }) {
     file: contestant.file,
     make: contestant.make,
     options: contestant.options ?? {},
-    env,
+    env: contestant.isServer ? { ...env, profile } : env,
   });
   return {
     contestant,
@@ -41,7 +46,7 @@ async function start(contestant, env, { profile }) {
     async stop() {
       await ask({ do: "close" }).catch(() => undefined);
       child.disconnect();
-      const late = setTimeout(() => child.kill("SIGKILL"), 5000);
+      const late = setTimeout(() => child.kill("SIGKILL"), LATE_MS);
       await ended.catch(() => undefined);
       clearTimeout(late);
     },
@@ -49,7 +54,8 @@ async function start(contestant, env, { profile }) {
 }
 
 /**
- * Samples of each contestant, one a round. Rounds begin with another contestant each time.
+ * Samples of each contestant, one a round. Rounds begin with another contestant each time. What a work does `last`, it does with
+ * all of them behind the rounds.
  * @returns {Promise<Map<string, object[]>>}
  */
 export async function contest(work, env, { rounds, warmMs, windowMs, profile, tell }) {
@@ -73,6 +79,7 @@ export async function contest(work, env, { rounds, warmMs, windowMs, profile, te
         samples.get(contestant.name).push(await ask({ do: "round", ms: windowMs }));
       }
     }
+    await work.last?.(running);
     return samples;
   } finally {
     for (const each of running) await each.stop();

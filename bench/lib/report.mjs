@@ -12,7 +12,6 @@ const timesAsFast = (ours, theirs) => ours.map((sample, i) => rate(sample) / rat
 export function report(work, samples) {
   const of = (name) => samples.get(name);
   const ours = of(work.contestants.find(({ role }) => role === "holdpoint").name);
-  const hasWal = work.contestants.some(({ name }) => of(name).some(({ wal }) => wal !== undefined));
   const hasEvents = ours.some(({ events }) => events !== undefined);
   const rows = work.contestants.map(({ name, role }) => {
     const all = of(name);
@@ -26,6 +25,7 @@ export function report(work, samples) {
       latencies.length === 0
         ? "–"
         : `${digits(quantile(latencies, 0.5))} / ${digits(quantile(latencies, 0.99))}`,
+      latencies.length.toLocaleString("en-US"),
       ...(hasEvents
         ? [
             `${digits(quantile(first, 0.5))} / ${digits(quantile(first, 0.99))}`,
@@ -33,7 +33,6 @@ export function report(work, samples) {
             digits(median(all.map(cpuPerEvent))),
           ]
         : []),
-      ...(hasWal ? [digits(median(all.map(({ wal, ops }) => wal / ops)))] : []),
       role === "holdpoint" ? "1" : spreadText(timesAsFast(ours, all)),
     ];
   });
@@ -43,8 +42,8 @@ export function report(work, samples) {
     `µs a ${work.unit}`,
     `CPU, µs a ${work.unit}`,
     "call p50 / p99, ms",
+    "calls",
     ...(hasEvents ? ["first data p50 / p99, ms", "events/s", "CPU, µs an event"] : []),
-    ...(hasWal ? [`WAL, bytes a ${work.unit}`] : []),
     "Holdpoint is × as fast",
   ];
   const goals = work.goals.map((goal) => {

@@ -9,9 +9,25 @@ const path = (relative) => fileURLToPath(new URL(relative, import.meta.url));
 /** Milliseconds of a clock tick in /proc. */
 const TICK_MS = 10;
 
-/** `script` is a file of bench/servers, or "holdpoint". */
-export async function startServer(script, { url, env = {}, flags = [] }) {
+/** Flags of a process that leaves a CPU profile in the folder `into` when it ends. */
+export const profileFlags = (into) => ["--cpu-prof", `--cpu-prof-dir=${into}`, "--cpu-prof-interval=250"];
+
+/** So many servers of the same kind. Those that have started are ended where another one does not start. */
+export async function startServers(many, script, options) {
+  const started = [];
+  try {
+    while (started.length < many) started.push(await startServer(script, options));
+    return started;
+  } catch (error) {
+    for (const server of started) await server.stop();
+    throw error;
+  }
+}
+
+/** `script` is a file of bench/servers, or "holdpoint". `profile` is a folder for the CPU profile of Holdpoint. */
+export async function startServer(script, { url, env = {}, profile = null }) {
   const isOurs = script === "holdpoint";
+  const flags = isOurs && profile !== null ? profileFlags(profile) : [];
   const file = isOurs ? path("../../dist/main.js") : path(`../servers/${script}.mjs`);
   const child = spawn(process.execPath, ["--no-warnings", ...flags, file, ...(isOurs ? ["serve"] : [])], {
     cwd: path(".."),

@@ -6,7 +6,7 @@ export default {
   letter: "a",
   title: "10 trivial nodes in memory",
   rounds: 9,
-  warmMs: 4000,
+  warmMs: 8000,
   windowMs: 600,
   unit: "node",
   contestants: [

@@ -5,7 +5,7 @@ const at = (concurrency, goals) => ({
   title: `every step durable, ${concurrency} ${concurrency === 1 ? "thread" : "threads"} at a time`,
   needs: "postgres",
   rounds: 7,
-  warmMs: 4000,
+  warmMs: 8000,
   windowMs: 1500,
   unit: "step",
   contestants: [

@@ -5,7 +5,7 @@ export default {
   title: "run to a hold point, then resume to the end",
   needs: "postgres",
   rounds: 7,
-  warmMs: 4000,
+  warmMs: 8000,
   windowMs: 1000,
   unit: "pair",
   contestants: [

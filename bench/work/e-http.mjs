@@ -1,4 +1,6 @@
 /** (e) Over HTTP: a run of three nodes to its end, everything durable. */
+import { served } from "./served.mjs";
+
 const at = (concurrency) => ({
   name: `http-${concurrency}`,
   letter: "e",
@@ -9,20 +11,8 @@ const at = (concurrency) => ({
   windowMs: 1500,
   unit: "run",
   contestants: [
-    {
-      name: "floor: Fastify and one INSERT",
-      file: "http",
-      make: "runs",
-      options: { kind: "fastify", concurrency },
-      role: "floor",
-    },
-    {
-      name: "Holdpoint",
-      file: "http",
-      make: "runs",
-      options: { kind: "holdpoint", concurrency },
-      role: "holdpoint",
-    },
+    served("floor: Fastify and one INSERT", "fastify", "runs", { concurrency }),
+    served("Holdpoint", "holdpoint", "runs", { concurrency }),
   ],
   goals: [
     { text: "a quarter of Fastify and one INSERT", over: "floor: Fastify and one INSERT", times: 0.25 },

@@ -21,8 +21,8 @@ async function attach(agent, url) {
   });
 }
 
-async function run({ env, tell }) {
-  const server = await startServer("holdpoint", env);
+async function run({ env, tell, profile }) {
+  const server = await startServer("holdpoint", { ...env, profile });
   const agent = new Agent({ keepAlive: false, maxSockets: Infinity });
   const readers = [];
   try {

@@ -1,4 +1,6 @@
 /** (f) Streams: a run of ten nodes, and 1,000 events of one node. */
+import { served } from "./served.mjs";
+
 const at = (concurrency, times) => ({
   name: `sse-${concurrency}`,
   letter: "f",
@@ -9,27 +11,9 @@ const at = (concurrency, times) => ({
   windowMs: 2000,
   unit: "run",
   contestants: [
-    {
-      name: "floor: Fastify, 12 events, nothing stored",
-      file: "http",
-      make: "streams",
-      options: { kind: "fastify", concurrency },
-      role: "floor",
-    },
-    {
-      name: "Holdpoint",
-      file: "http",
-      make: "streams",
-      options: { kind: "holdpoint", concurrency },
-      role: "holdpoint",
-    },
-    {
-      name: "LangGraph's embedded server, PostgresSaver",
-      file: "http",
-      make: "streams",
-      options: { kind: "langgraph-embed", concurrency },
-      role: "peer",
-    },
+    served("floor: Fastify, 12 events, nothing stored", "fastify", "streams", { concurrency }),
+    served("Holdpoint", "holdpoint", "streams", { concurrency }),
+    served("LangGraph's embedded server, PostgresSaver", "langgraph-embed", "streams", { concurrency }),
   ],
   goals: [
     {
@@ -54,20 +38,8 @@ export const events = {
   windowMs: 1500,
   unit: "run",
   contestants: [
-    {
-      name: "floor: Fastify",
-      file: "http",
-      make: "streams",
-      options: { kind: "fastify", what: "talk" },
-      role: "floor",
-    },
-    {
-      name: "Holdpoint, deltas",
-      file: "http",
-      make: "streams",
-      options: { kind: "holdpoint", what: "talk" },
-      role: "holdpoint",
-    },
+    served("floor: Fastify", "fastify", "streams", { what: "talk" }),
+    served("Holdpoint, deltas", "holdpoint", "streams", { what: "talk" }),
   ],
   goals: [{ text: "at most 25 µs of CPU an event", cpuPerEvent: 25 }],
 };

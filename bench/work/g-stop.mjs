@@ -1,7 +1,7 @@
 /** (g) From the request to stop to the terminal event, which a reader of the stream sees. */
 import { json, newAgent } from "../lib/client.mjs";
 import { newId } from "../lib/loops.mjs";
-import { startServer } from "../lib/server.mjs";
+import { startServers } from "../lib/server.mjs";
 import { digits, median, quantile, table } from "../lib/stats.mjs";
 
 /** Starts a run on `at`, stops it by `by`, and gives the milliseconds until a reader at `at` has the `stopped` event. */
@@ -27,12 +27,12 @@ async function stopOnce(agent, graph, at, by) {
   throw new Error(`the stream ended without "stopped": ${text.slice(-500)}`);
 }
 
-async function run({ env, rounds, tell }) {
+/** Stops of each case before the first that counts. */
+const WARM_UP = 5;
+
+async function run({ env, rounds, tell, profile }) {
   const settings = { HOLDPOINT_GRACE_MS: "0" };
-  const [one, two] = [
-    await startServer("holdpoint", { ...env, env: settings }),
-    await startServer("holdpoint", { ...env, env: settings }),
-  ];
+  const [one, two] = await startServers(2, "holdpoint", { ...env, env: settings, profile });
   const agent = newAgent();
   const cases = [
     { name: "same process, a node that listens", graph: "listens", by: one, goal: 10 },
@@ -42,12 +42,11 @@ async function run({ env, rounds, tell }) {
   ];
   const times = cases.map(() => []);
   try {
-    for (let round = 0; round < rounds; round++) {
-      tell(`stop: round ${round + 1} of ${rounds}`);
+    for (let round = 1 - WARM_UP; round <= rounds; round++) {
+      tell(`stop: ${round > 0 ? `round ${round} of ${rounds}` : "warming up"}`);
       for (const [i, { graph, by }] of cases.entries()) {
         const ms = await stopOnce(agent, graph, one.url, by.url);
-        // The first ones warm up.
-        if (round >= 5) times[i].push(ms);
+        if (round > 0) times[i].push(ms);
       }
     }
   } finally {
@@ -76,6 +75,6 @@ export default {
   letter: "g",
   title: "from the request to stop to the terminal event (HOLDPOINT_GRACE_MS=0)",
   needs: "postgres",
-  rounds: 45,
+  rounds: 40,
   run,
 };

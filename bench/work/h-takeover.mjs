@@ -1,16 +1,13 @@
 /** (h) From SIGKILL of the process that executes a run to its next committed step in another one. */
 import { newId } from "../lib/loops.mjs";
-import { startServer } from "../lib/server.mjs";
+import { startServers } from "../lib/server.mjs";
 import { spread, spreadText, table } from "../lib/stats.mjs";
 
 const LEASES = [3000, 10_000];
 
-async function takeoverOnce(env, leaseMs) {
+async function takeoverOnce(env, leaseMs, profile) {
   const settings = { HOLDPOINT_LEASE_MS: String(leaseMs) };
-  const [one, two] = [
-    await startServer("holdpoint", { ...env, env: settings }),
-    await startServer("holdpoint", { ...env, env: settings }),
-  ];
+  const [one, two] = await startServers(2, "holdpoint", { ...env, env: settings, profile });
   try {
     const id = newId();
     await fetch(`${one.url}/threads/${id}/run`, {
@@ -34,17 +31,17 @@ async function takeoverOnce(env, leaseMs) {
   }
 }
 
-async function run({ env, rounds, tell }) {
+async function run({ env, rounds, tell, profile }) {
   const times = new Map(LEASES.map((lease) => [lease, []]));
   for (let round = 0; round < rounds; round++)
     for (const lease of LEASES) {
       tell(`takeover: round ${round + 1} of ${rounds}, lease ${lease} ms`);
-      times.get(lease).push(await takeoverOnce(env, lease));
+      times.get(lease).push(await takeoverOnce(env, lease, profile));
     }
   return {
     table: table(
-      ["lease, ms", "SIGKILL to the next committed step, ms"],
-      LEASES.map((lease) => [String(lease), spreadText(times.get(lease))]),
+      ["lease, ms", "SIGKILL to the next committed step, ms", "kills"],
+      LEASES.map((lease) => [String(lease), spreadText(times.get(lease)), String(times.get(lease).length)]),
     ),
     goals: LEASES.map((lease) => ({
       text: `lease of ${lease} ms: at most lease + 2 s, the slowest`,

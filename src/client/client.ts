@@ -54,22 +54,17 @@ export class HoldpointClient {
 
   /** That the server lives: asked once, not again. */
   health(options?: CallOptions): Promise<Liveness> {
-    return this.#ask("/healthz", options);
+    return this.#transport.send("GET", "/healthz", undefined, options);
   }
 
   /** That the server can work: asked once, not again. Throws `DatabaseUnavailableError` where it cannot. */
   ready(options?: CallOptions): Promise<Readiness> {
-    return this.#ask("/readyz", options);
+    return this.#transport.send("GET", "/readyz", undefined, options);
   }
 
   /** The server's description of itself: OpenAPI, as YAML. */
   description(options: CallOptions = {}): Promise<string> {
     const asked = { method: "GET", path: "/openapi.yaml", headers: { Accept: "application/yaml" } } as const;
     return this.#transport.call(asked, { ...options, repeatable: true }, (response) => response.text());
-  }
-
-  #ask<T>(path: string, options: CallOptions = {}): Promise<T> {
-    const read = async (response: Response): Promise<T> => (await response.json()) as T;
-    return this.#transport.call({ method: "GET", path }, { ...options, repeatable: false }, read);
   }
 }

@@ -147,8 +147,8 @@ export class Transport {
     return this.call({ method: "GET", path, query }, { ...options, repeatable: true }, json<T>);
   }
 
-  /** A JSON answer to a request that is sent once: repeating it might do it twice. */
-  send<T>(method: "POST" | "PATCH" | "DELETE", path: string, body: unknown, of: CallOptions): Promise<T> {
+  /** A JSON answer to a request that is sent once: repeating it might do it twice, or hide that the server is away. */
+  send<T>(method: Asked["method"], path: string, body?: unknown, of: CallOptions = {}): Promise<T> {
     return this.call({ method, path, body }, { ...of, repeatable: false }, json<T>);
   }
 
@@ -175,9 +175,8 @@ export function keyed(path: string, body: unknown, options: WaitOptions): Asked 
 
 /** Whether asking again may help. */
 export const isAway = (error: unknown): boolean =>
-  error instanceof TimeoutError
-    ? false
-    : error instanceof ConnectionError || (error instanceof HoldpointError && AWAY.has(error.status));
+  !(error instanceof TimeoutError) &&
+  (error instanceof ConnectionError || (error instanceof HoldpointError && AWAY.has(error.status)));
 
 export const retryAfterOf = (error: unknown): number | null =>
   error instanceof HoldpointError ? error.retryAfterMs : null;

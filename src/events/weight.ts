@@ -1,19 +1,15 @@
 import type { RunEvent } from "../engine/index.js";
+import { memo } from "../lib/memo.js";
 
 /** Bytes of an event beside its texts, about. */
 const BARE = 300;
 /** Bytes of a value that is no text, about. */
 const VALUE = 8;
 
-const weights = new WeakMap<RunEvent, number>();
-
 /** How many bytes an event takes while it waits, about: those of its texts, and something for the rest. */
-export function weightOf(event: RunEvent): number {
-  let weight = weights.get(event);
-  if (weight === undefined)
-    weights.set(event, (weight = BARE + event.content.length + valueWeight(event.data)));
-  return weight;
-}
+export const weightOf = memo(function weightOf(event: RunEvent): number {
+  return BARE + event.content.length + valueWeight(event.data);
+});
 
 function valueWeight(value: unknown): number {
   if (typeof value === "string") return value.length;

@@ -27,6 +27,7 @@ import { Hints } from "./hints.js";
 import { newId } from "./ids.js";
 import { Lease } from "./lease.js";
 import { OnceStore, type EffectsUnderWay } from "./once-store.js";
+import { patiently } from "./patiently.js";
 import { Places } from "./places.js";
 import type { Relay } from "./relay.js";
 import type { RuntimeOptions } from "./runtime-options.js";
@@ -35,7 +36,6 @@ import { beginQueued, endUnbegun } from "./queued-run.js";
 import { RunControl, StopRegistry } from "./run-control.js";
 import { threadKey } from "./thread-key.js";
 import { within } from "./within.js";
-import { patiently } from "./patiently.js";
 
 export interface WorkerDeps {
   readonly checkpointer: Checkpointer;

@@ -3,10 +3,8 @@ import { expect, test } from "vitest";
 import { within } from "../support/poll.js";
 import { openStream } from "../support/sse.js";
 import { get, post } from "./client.js";
-import { newScene } from "./scene.js";
+import { newScene, SILENT } from "./scene.js";
 
-const HOUR = "3600000";
-const SILENT = { HOLDPOINT_LEASE_MS: HOUR, HOLDPOINT_POLL_MS: HOUR, HOLDPOINT_SLOW_POLL_MS: HOUR };
 /** Far more than a hint takes, on a busy machine too. */
 const SOON = 5000;
 

@@ -7,11 +7,8 @@ import { until, within } from "../support/poll.js";
 import { crash } from "../support/server.js";
 import { ids, names, openStream, type Frame, type SseReader } from "../support/sse.js";
 import { get, send, threadWhen } from "./client.js";
-import { newScene } from "./scene.js";
+import { HOUR, newScene, SILENT } from "./scene.js";
 
-const HOUR = "3600000";
-const HEARS = { HOLDPOINT_POLL_MS: HOUR, HOLDPOINT_SLOW_POLL_MS: HOUR };
-const SILENT = { ...HEARS, HOLDPOINT_LEASE_MS: HOUR, HOLDPOINT_HEARTBEAT_MS: HOUR };
 /** Far more than it takes, on a busy machine too. */
 const SOON = 10_000;
 const WORDS = 6;
@@ -113,7 +110,7 @@ test("a reader that comes in the middle of a step gets what was said so far, on 
 
 test("when the process is killed in the middle, readers elsewhere get a restart and the words again, with ids that only grow", async () => {
   const scene = await newScene("postgres", WRITER);
-  const settings = { ...HEARS, HOLDPOINT_LEASE_MS: "2000" };
+  const settings = { HOLDPOINT_LEASE_MS: "2000", HOLDPOINT_POLL_MS: HOUR, HOLDPOINT_SLOW_POLL_MS: HOUR };
   const one = await scene.start(settings);
   const others = [await scene.start(settings), await scene.start(settings)];
   send(one, "/threads/t1/run", { input: {} });

@@ -14,6 +14,16 @@ vi.setConfig({ testTimeout: 120_000 });
 export type DatabaseKind = "embedded" | "postgres";
 export const DATABASES: readonly DatabaseKind[] = ["embedded", "postgres"];
 
+/** Milliseconds that no test waits for. */
+export const HOUR = "3600000";
+/** Settings of a server that looks for nothing by itself: what arrives, a hint has brought. */
+export const SILENT: Env = {
+  HOLDPOINT_LEASE_MS: HOUR,
+  HOLDPOINT_HEARTBEAT_MS: HOUR,
+  HOLDPOINT_POLL_MS: HOUR,
+  HOLDPOINT_SLOW_POLL_MS: HOUR,
+};
+
 /** A line that a node wrote, and the process that it ran in. */
 interface Mark {
   readonly mark: string;
@@ -60,7 +70,7 @@ export function newDataDir(path = join(newFolder(), "data")): string {
  * process dead. PostgreSQL gets a short one.
  */
 async function databaseEnv(database: DatabaseKind, server?: string): Promise<Env> {
-  if (database === "embedded") return { HOLDPOINT_DATA_DIR: newDataDir(), HOLDPOINT_LEASE_MS: "3600000" };
+  if (database === "embedded") return { HOLDPOINT_DATA_DIR: newDataDir(), HOLDPOINT_LEASE_MS: HOUR };
   return { DATABASE_URL: await newPostgresDatabase(server), HOLDPOINT_LEASE_MS: "1000" };
 }
 

@@ -5,15 +5,8 @@ import { until, within } from "../support/poll.js";
 import { names, openStream } from "../support/sse.js";
 import { tcpProxy } from "../support/tcp-proxy.js";
 import { get, post, send, threadWhen } from "./client.js";
-import { line, newScene } from "./scene.js";
+import { line, newScene, SILENT } from "./scene.js";
 
-const HOUR = "3600000";
-const SILENT = {
-  HOLDPOINT_LEASE_MS: HOUR,
-  HOLDPOINT_HEARTBEAT_MS: HOUR,
-  HOLDPOINT_POLL_MS: HOUR,
-  HOLDPOINT_SLOW_POLL_MS: HOUR,
-};
 /** Far more than a hint takes, on a busy machine too. */
 const SOON = 5000;
 

@@ -2,20 +2,12 @@
 import pg from "pg";
 import { describe, expect, test } from "vitest";
 import { eventsOf, get, grows, post, send, stateOf, threadWhen } from "../process/client.js";
-import { line, newScene, type Scene } from "../process/scene.js";
+import { HOUR, line, newScene, SILENT, type Scene } from "../process/scene.js";
 import { until, within } from "../support/poll.js";
 import { crash, type Env, type Server } from "../support/server.js";
 import { ids, names, openStream } from "../support/sse.js";
 import { CONNECTIONS, startPgBouncer } from "./pgbouncer.js";
 
-const HOUR = "3600000";
-/** Nobody looks by himself: what arrives, a notification has brought. */
-const SILENT = {
-  HOLDPOINT_LEASE_MS: HOUR,
-  HOLDPOINT_HEARTBEAT_MS: HOUR,
-  HOLDPOINT_POLL_MS: HOUR,
-  HOLDPOINT_SLOW_POLL_MS: HOUR,
-};
 const LEASE = 3000;
 const LEASED = { HOLDPOINT_LEASE_MS: String(LEASE), HOLDPOINT_HEARTBEAT_MS: "500" };
 

@@ -54,12 +54,12 @@ import * as lists from "./sql/lists.js";
 import { load, loadAt, thread, tombstoneSeq } from "./sql/load.js";
 import { fromWrite } from "./sqlstate.js";
 import { enqueue, fork, requestStop, writeAll, writeArgument } from "./sql/write.js";
+import { WakeChannel } from "./wake-channel.js";
 
 /** Milliseconds in which a database that works has answered. */
 const PING_MS = 1500;
 const MIN_BEAT_MS = 1000;
 const INBOX: Wake = { kind: "inbox" };
-import { WakeChannel } from "./wake-channel.js";
 
 /** A database server by its URL, an embedded database by its folder, or a database of one's own. */
 export type PgCheckpointerOptions = (
@@ -150,8 +150,7 @@ export class PgCheckpointer implements Checkpointer {
     const written = await storing(() => this.#writes.write({ key, argument: writeArgument(given) }));
     if (written.outcome === "committed") {
       const isNews = given.open.length + given.decide.length > 0;
-      this.#channel.tell({ kind: "thread", ref: given.ref }, ...(isNews ? [INBOX] : []));
-      if (isNews) this.inbox.heed(INBOX);
+      this.#tell({ kind: "thread", ref: given.ref }, ...(isNews ? [INBOX] : []));
       if (written.queued || given.start?.worker === null) this.#channel.tell({ kind: "work" });
     }
     return written;
@@ -222,10 +221,7 @@ export class PgCheckpointer implements Checkpointer {
       "SELECT holdpoint.remove_v2($1, $2) AS outcome",
       [ref.tenant, ref.threadId],
     );
-    if (row?.outcome === "removed") {
-      this.#channel.tell({ kind: "thread", ref }, INBOX);
-      this.inbox.heed(INBOX);
-    }
+    if (row?.outcome === "removed") this.#tell({ kind: "thread", ref }, INBOX);
     return row?.outcome ?? "missing";
   }
 
@@ -379,6 +375,12 @@ export class PgCheckpointer implements Checkpointer {
 
   decisionRecords(ref: ThreadRef): ReturnType<Checkpointer["decisionRecords"]> {
     return lists.decisionRecords(this.#db, ref);
+  }
+
+  /** Of what was committed here: the other processes, and the inbox of this one. */
+  #tell(...wakes: readonly Wake[]): void {
+    this.#channel.tell(...wakes);
+    for (const wake of wakes) this.inbox.heed(wake);
   }
 }
 

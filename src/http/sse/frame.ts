@@ -1,37 +1,22 @@
 import type { RunEvent } from "../../engine/index.js";
+import { memo } from "../../lib/memo.js";
 import type { Gap, InboxEvent } from "../../runs/index.js";
 import { wireEvent, wireInboxEvent } from "../wire.js";
 
-/** Readers of a thread are given the same events: each is put into words once. */
-const frames = new WeakMap<RunEvent, string>();
-
-/** One event as a frame of a text/event-stream. */
-export function frame(event: RunEvent): string {
-  let text = frames.get(event);
-  if (text === undefined) frames.set(event, (text = frameOf(event)));
-  return text;
-}
-
-/** JSON has no raw line breaks, so `data` is one line. */
-function frameOf(event: RunEvent): string {
+/** One event as a frame of a text/event-stream. Readers of a thread are given the same events: each is put into words once. */
+export const frame = memo(function frame(event: RunEvent): string {
   // EventSource gives the name `error` to broken connections.
   const name = event.eventType === "error" ? "failed" : event.eventType;
   // What no cursor can point at has no id.
   const id = event.seq === 0 ? "" : `id: ${event.seq}\n`;
+  // JSON has no raw line breaks, so `data` is one line.
   return `${id}event: ${name}\ndata: ${JSON.stringify(wireEvent(event))}\n\n`;
-}
+});
 
-/** Readers of the inbox share their events, and so their frames. */
-const inboxFrames = new WeakMap<InboxEvent, string>();
-
-/** What happened to an interrupt, as a frame. */
-export function inboxFrame(event: InboxEvent): string {
-  const known = inboxFrames.get(event);
-  if (known !== undefined) return known;
-  const made = `id: ${event.seq}\nevent: ${event.what}\ndata: ${JSON.stringify(wireInboxEvent(event))}\n\n`;
-  inboxFrames.set(event, made);
-  return made;
-}
+/** What happened to an interrupt, as a frame. Readers of the inbox share their events, and so their frames. */
+export const inboxFrame = memo(function inboxFrame(event: InboxEvent): string {
+  return `id: ${event.seq}\nevent: ${event.what}\ndata: ${JSON.stringify(wireInboxEvent(event))}\n\n`;
+});
 
 /** Events that are gone. It has no id: whoever comes back has what came before or behind it. */
 export const gapFrame = ({ from, to }: Gap): string =>
