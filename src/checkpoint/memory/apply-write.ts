@@ -1,8 +1,10 @@
 import { addMessages, applyOps, NO_HOLDS, type Interrupt } from "../../engine/index.js";
 import { deepFreeze } from "../../lib/deep-freeze.js";
-import type { RunRecord, ThreadRef, Write } from "../checkpointer.js";
+import type { RunRecord, ThreadHead, ThreadRef, Write } from "../checkpointer.js";
 import { dropQueue, nextReady, statusWithQueue } from "./queue.js";
 import type { StoredThread } from "./stored-thread.js";
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 export function newThread(
   ref: ThreadRef,
@@ -12,7 +14,8 @@ export function newThread(
 ): StoredThread {
   return {
     head: {
-      ...ref,
+      tenant: ref.tenant,
+      threadId: ref.threadId,
       graph: null,
       status: "idle",
       metadata: write.create?.metadata ?? {},
@@ -54,10 +57,11 @@ export function applyWrite(thread: StoredThread, given: Write): readonly string[
   applyRun(thread, write);
   if (write.position !== undefined) thread.position = write.position;
   applyCheckpoint(thread, write, epoch);
-  thread.context = addMessages(
-    thread.context,
-    write.messages.map(({ message }) => message),
-  ).context;
+  if (write.messages.length > 0)
+    thread.context = addMessages(
+      thread.context,
+      write.messages.map(({ message }) => message),
+    ).context;
   for (const { pos, message } of write.messages)
     thread.messages.push({ pos, message, seq: write.seq, runId: write.runId });
   thread.interrupts.push(...write.open);
@@ -78,18 +82,21 @@ export function applyWrite(thread: StoredThread, given: Write): readonly string[
   const { queued } = thread.head;
   const status = statusWithQueue(write.head.status, queued);
   if (status === "queued") thread.readyAt = nextReady();
-  thread.head = {
-    ...head,
-    ...write.head,
-    status,
-    queued,
-    runId: write.start?.runId ?? head.runId,
-    epoch,
-    seq: write.seq,
-    limit: write.limit,
-    checkpointId: write.checkpoint?.id ?? head.checkpointId,
-    updatedAt: write.at,
-  };
+  const next: Mutable<ThreadHead> = { ...head };
+  next.graph = write.head.graph;
+  next.status = status;
+  next.step = write.head.step;
+  next.currentNode = write.head.currentNode;
+  next.nextNodes = write.head.nextNodes;
+  next.interruptReason = write.head.interruptReason;
+  next.queued = queued;
+  if (write.start !== undefined) next.runId = write.start.runId;
+  next.epoch = epoch;
+  next.seq = write.seq;
+  next.limit = write.limit;
+  if (write.checkpoint !== undefined) next.checkpointId = write.checkpoint.id;
+  next.updatedAt = write.at;
+  thread.head = next;
   return dropped;
 }
 
@@ -118,7 +125,7 @@ function applyRun(thread: StoredThread, write: Write): void {
     thread.worker = null;
   }
   const run = write.runId === null ? undefined : thread.runs.get(write.runId);
-  if (write.checkpoint !== undefined && run !== undefined)
+  if (write.checkpoint !== undefined && run !== undefined && run.lostCount > 0)
     thread.runs.set(run.runId, { ...run, lostCount: 0 });
 }
 
