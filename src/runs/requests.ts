@@ -24,6 +24,14 @@ export interface StartRequest {
   readonly key?: RequestKey | undefined;
 }
 
+/** A run's input, or a "go on" where the thread waits. */
+export interface EnterRequest {
+  readonly ref: ThreadRef;
+  readonly graph: GraphDefinition;
+  readonly input: InputRequest;
+  readonly config: RunConfig;
+}
+
 export type OnBusy = "reject" | "enqueue" | "stop";
 
 export interface ResumeRequest extends AnswerRequest {
