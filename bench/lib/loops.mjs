@@ -14,7 +14,9 @@ export async function repeat(ms, concurrency, once) {
     Array.from({ length: concurrency }, async () => {
       do {
         const from = performance.now();
-        ops += (await once()) ?? 1;
+        // Not `ops += await …`: that reads before it waits, and loses what others count meanwhile.
+        const done = (await once()) ?? 1;
+        ops += done;
         latencies.push(performance.now() - from);
       } while (performance.now() < until);
     }),
