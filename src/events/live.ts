@@ -15,8 +15,13 @@ export interface Subscription {
     stirred: boolean;
     ended: boolean;
   };
-  /** Live events of the running step that were there when the subscription began and are in no log yet. */
+  /**
+   * What was there when the subscription began: live events of the running step that are in no log yet; and before them, where
+   * a run has just begun here, all that the thread's log has above `from`.
+   */
   readonly pending: readonly RunEvent[];
+  /** Null where the log may have more than this process knows. */
+  readonly from: number | null;
   close(): void;
 }
 
@@ -29,12 +34,19 @@ export interface LivePlace {
   readonly goesOn?: boolean;
 }
 
-type Listener = (event: RunEvent | "ended" | "woken" | "stirred", base: number) => void;
+type Listener = (what: readonly RunEvent[] | "ended" | "woken" | "stirred", base: number) => void;
+
+/** The commit with which a run began that executes here, as long as it is the thread's last. */
+interface Begun {
+  readonly from: number;
+  readonly events: readonly RunEvent[];
+}
 
 interface Channel {
   readonly listeners: Set<Listener>;
   /** Live events since the last commit: a reader that comes in the middle of a step gets them from here. */
   pending: RunEvent[];
+  begun: Begun | null;
 }
 
 /**
@@ -65,24 +77,43 @@ export class Live {
   ): void {
     const channel = this.#channel(key);
     if (committed === null) channel.pending.push(...events);
-    else if (channel.pending.length > 0)
-      channel.pending = channel.pending.filter((event) => event.seq > committed);
-    for (const event of events) {
-      for (const listener of channel.listeners) listener(event, base);
-      if (graph !== null) for (const tap of this.#taps) tap(event, graph);
+    else {
+      channel.begun = null;
+      if (channel.pending.length > 0)
+        channel.pending = channel.pending.filter((event) => event.seq > committed);
     }
+    for (const listener of channel.listeners) listener(events, base);
+    if (graph !== null) for (const event of events) for (const tap of this.#taps) tap(event, graph);
     if (!goesOn) this.#sweep(key, channel);
+  }
+
+  /**
+   * A run that executes here has begun with these events, which are committed and published, above `from`. Until its next
+   * commit, or until another process may have made one, a reader that has come to `from` need not read the log.
+   */
+  begins(key: string, from: number, events: readonly RunEvent[]): void {
+    this.#channel(key).begun = { from, events };
   }
 
   /** The thread is gone: its readers end once they have what came before. */
   end(key: string): void {
-    for (const listener of this.#channels.get(key)?.listeners ?? []) listener("ended", 0);
+    const channel = this.#channels.get(key);
+    if (channel === undefined) return;
+    channel.begun = null;
+    for (const listener of channel.listeners) listener("ended", 0);
+    this.#sweep(key, channel);
   }
 
   /** Another process may have committed: readers of the thread look at the log. Without a key, all of them do. */
   wake(key?: string): void {
-    const woken = key === undefined ? [...this.#channels.values()] : [this.#channels.get(key)];
-    for (const channel of woken) for (const listener of channel?.listeners ?? []) listener("woken", 0);
+    const keys = key === undefined ? [...this.#channels.keys()] : [key];
+    for (const each of keys) {
+      const channel = this.#channels.get(each);
+      if (channel === undefined) continue;
+      channel.begun = null;
+      for (const listener of channel.listeners) listener("woken", 0);
+      this.#sweep(each, channel);
+    }
   }
 
   /** Live events of the thread happened in another process: its readers look for them. */
@@ -105,24 +136,29 @@ export class Live {
     let ended = this.#closed;
     let woken = false;
     let stirred = false;
-    const listener: Listener = (event, base) => {
-      if (event === "ended") ended = true;
-      else if (event === "woken") woken = true;
-      else if (event === "stirred") stirred = true;
+    const listener: Listener = (what, base) => {
+      if (what === "ended") ended = true;
+      else if (what === "woken") woken = true;
+      else if (what === "stirred") stirred = true;
       else {
-        bytes += weightOf(event);
-        if (bytes > this.#bound && waiting.length > 0) {
-          waiting = [];
-          bytes = weightOf(event);
-          lost = true;
+        for (const event of what) {
+          const weight = weightOf(event);
+          bytes += weight;
+          if (bytes > this.#bound && waiting.length > 0) {
+            waiting = [];
+            bytes = weight;
+            lost = true;
+          }
+          waiting.push({ event, base });
         }
-        waiting.push({ event, base });
       }
       notify();
     };
     channel.listeners.add(listener);
+    const { begun, pending } = channel;
     return {
-      pending: [...channel.pending],
+      pending: [...(begun?.events ?? []), ...pending],
+      from: begun?.from ?? null,
       take(cursor) {
         let known = cursor;
         let behind = woken;
@@ -159,13 +195,14 @@ export class Live {
   #channel(key: string): Channel {
     let channel = this.#channels.get(key);
     if (channel === undefined) {
-      channel = { listeners: new Set(), pending: [] };
+      channel = { listeners: new Set(), pending: [], begun: null };
       this.#channels.set(key, channel);
     }
     return channel;
   }
 
   #sweep(key: string, channel: Channel): void {
-    if (channel.listeners.size === 0 && channel.pending.length === 0) this.#channels.delete(key);
+    const isUsed = channel.listeners.size + channel.pending.length > 0 || channel.begun !== null;
+    if (!isUsed) this.#channels.delete(key);
   }
 }

@@ -8,7 +8,11 @@
  *     commit that an event of this process stands on.
  * T4. Live events of another process are read before the log, and given after it: the log has been read at least to where it
  *     stood when they were. They come without a hole: a missing one may be one that the log will have.
+ * T5. A reader of a run that has just begun here and has not committed since is given all that there is by `Live`, and does not
+ *     read the log: until that commit, the log above where the run began has nothing else (T3 for what others did).
+ * T6. What happens in one turn of the event loop is given together.
  */
+import { setImmediate as turn } from "node:timers/promises";
 import { isTerminal, type RunEvent } from "../engine/index.js";
 import { deferred } from "../lib/deferred.js";
 import type { Live, Subscription } from "./live.js";
@@ -38,9 +42,30 @@ export interface TailOptions {
   readonly idle?: () => Promise<boolean>;
 }
 
-/** Ends when the signal aborts, when the thread's channel ends, when `idle` says so, or when its consumer leaves. */
+/**
+ * New events, those that are there together. Ends when the signal aborts, when the thread's channel ends, when `idle` says so, or
+ * when its consumer leaves.
+ */
+export function tailBatches(options: TailOptions): AsyncGenerator<readonly RunEvent[], void, undefined> {
+  return new Tail(options).batches();
+}
+
+/** The same, one by one. */
 export function tail(options: TailOptions): AsyncGenerator<RunEvent, void, undefined> {
-  return new Tail(options).events();
+  return oneByOne(tailBatches(options), options.signal);
+}
+
+/** Events of batches, one by one, and none more once the signal has aborted. */
+export async function* oneByOne(
+  batches: AsyncIterable<readonly RunEvent[]>,
+  signal?: AbortSignal,
+): AsyncGenerator<RunEvent, void, undefined> {
+  for await (const batch of batches) {
+    for (const event of batch) {
+      if (signal !== undefined && isAborted(signal)) return;
+      yield event;
+    }
+  }
 }
 
 class Tail {
@@ -62,13 +87,15 @@ class Tail {
     this.#cursor = options.after;
   }
 
-  async *events(): AsyncGenerator<RunEvent, void, undefined> {
+  async *batches(): AsyncGenerator<readonly RunEvent[], void, undefined> {
     const { key, live, signal } = this.#options;
     const notify = (): void => this.#wake.resolve();
     const subscription = live.subscribe(key, notify);
     signal.addEventListener("abort", notify);
     try {
       this.#edge = subscription.pending;
+      // T5
+      if (subscription.from !== null && this.#cursor >= subscription.from) this.#isBehind = false;
       while (!signal.aborted) {
         if (this.#isBehind && !(yield* this.#catchUp(subscription))) return;
         this.#wake = deferred();
@@ -80,13 +107,15 @@ class Tail {
         this.#edge = lost ? live.pending(key) : [...this.#edge, ...events];
         if (lost || behind) continue;
         this.#mayBeIdle ||= this.#edge.some(({ eventType }) => isTerminal(eventType));
-        yield* this.#give(this.#edge);
+        const now = this.#fresh(this.#edge);
         this.#edge = [];
+        if (now.length > 0) yield now;
         if (this.#ended) return;
         if (this.#isBehind || events.length > 0) continue;
         if (await this.#isIdle()) {
           // Once more: what was committed while `idle` asked is still given.
-          yield* this.#give((await this.#options.read(this.#cursor)) ?? []);
+          const last = this.#fresh((await this.#options.read(this.#cursor)) ?? []);
+          if (last.length > 0) yield last;
           return;
         }
         await this.#news(notify);
@@ -104,7 +133,7 @@ class Tail {
   }
 
   /** What the log has by now; false where nobody can say. */
-  async *#catchUp(subscription: Subscription): AsyncGenerator<RunEvent, boolean, undefined> {
+  async *#catchUp(subscription: Subscription): AsyncGenerator<readonly RunEvent[], boolean, undefined> {
     const { key, live, read, signal } = this.#options;
     this.#mayBeIdle = true;
     const ahead = (await this.#options.ahead?.(this.#cursor)) ?? null;
@@ -119,7 +148,8 @@ class Tail {
       this.#ended ||= early.ended;
       // This may be the last page that is read now.
       this.#isBehind ||= early.lost || early.behind || early.stirred;
-      yield* this.#give(merge(this.#edge, page));
+      const now = this.#fresh(merge(this.#edge, page));
+      if (now.length > 0) yield now;
       this.#edge = this.#edge.filter((event) => event.seq > this.#cursor);
       page = ahead !== null && this.#cursor >= ahead.seq ? [] : await read(this.#cursor);
     }
@@ -129,13 +159,14 @@ class Tail {
     return true;
   }
 
-  /** Those that are new. */
-  *#give(events: readonly RunEvent[]): Generator<RunEvent, void, undefined> {
-    for (const event of events) {
-      if (event.seq <= this.#cursor || isAborted(this.#options.signal)) continue;
-      this.#cursor = event.seq;
-      yield event;
-    }
+  /** Those that are new: they are given now. */
+  #fresh(events: readonly RunEvent[]): RunEvent[] {
+    if (isAborted(this.#options.signal)) return [];
+    return events.filter(({ seq }) => {
+      if (seq <= this.#cursor) return false;
+      this.#cursor = seq;
+      return true;
+    });
   }
 
   /** Waits for something to happen, or for the next look at the log. */
@@ -146,6 +177,8 @@ class Tail {
     }, this.#options.pollMs());
     await this.#wake.promise;
     clearTimeout(timer);
+    // T6
+    await turn();
   }
 }
 

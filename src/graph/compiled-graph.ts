@@ -1,12 +1,6 @@
 import { HoldpointError, invalid, RunError } from "../errors.js";
 import type { Checkpointer, StopMode } from "../checkpoint/checkpointer.js";
-import {
-  isInterrupted,
-  type AnswerRequest,
-  type GraphDefinition,
-  type RunEvent,
-  type RunResult,
-} from "../engine/index.js";
+import type { AnswerRequest, GraphDefinition, RunEvent, RunResult } from "../engine/index.js";
 import {
   THREAD_ID,
   type CheckpointRecord,
@@ -162,22 +156,10 @@ export class CompiledGraph<S extends StateSchema = StateSchema> {
     const runtime = await this.#started();
     const { threadId = crypto.randomUUID(), ...config } = options;
     const ref = this.#ref(threadId);
-    const head = await runtime.checkpointer.thread(ref);
-    const request = inputOf(input);
-    if (head !== null && isInterrupted(head.status)) {
-      return runtime.runs.resume({
-        ref,
-        graph: this.definition,
-        goOn: request,
-        seen: head.seq,
-        config: runConfig(config),
-        by: "anonymous",
-      });
-    }
-    return runtime.runs.start({
+    return runtime.runs.enter({
       ref,
       graph: this.definition,
-      input: request,
+      input: inputOf(input),
       config: runConfig(config),
     });
   }

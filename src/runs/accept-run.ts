@@ -27,7 +27,8 @@ export async function acceptRun(
   const accepted = await accept(deps, control, write);
   if (accepted === "moved") return undefined;
   if (accepted === "elsewhere") return reader.handle(ref, runId, from);
-  live.publish({ key: threadKey(ref), graph: def, base: from }, events, write.seq);
+  live.publish({ key: control.key, graph: def, base: from }, events, write.seq);
+  live.begins(control.key, from, events);
   worker.execute(job(accepted.epoch), def, control, loaded.head === null ? [] : loaded.records);
   return reader.handle(ref, runId, from, control);
 }

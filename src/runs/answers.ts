@@ -80,17 +80,22 @@ export type Standing =
   /** Said before, by the same person in the same words: the first outcome stands. */
   | { readonly kind: "repeated"; readonly interrupt: Interrupt };
 
-/** How each interrupt stands. Throws `not_found`, `already_decided`, `interrupt_cancelled`, `interrupt_expired`. */
+/**
+ * How each interrupt stands: as it was loaded with the thread, else as it is stored. Throws `not_found`, `already_decided`, `interrupt_cancelled`,
+ * `interrupt_expired`.
+ */
 export async function standings(
   checkpointer: Checkpointer,
   ref: ThreadRef,
+  loaded: readonly Interrupt[],
   bound: readonly Bound[],
   by: string,
   def: GraphDefinition | undefined,
 ): Promise<Standing[]> {
   return Promise.all(
     bound.map(async (each): Promise<Standing> => {
-      const interrupt = await checkpointer.interrupt(ref.tenant, each.id);
+      const interrupt =
+        loaded.find(({ id }) => id === each.id) ?? (await checkpointer.interrupt(ref.tenant, each.id));
       if (interrupt === null || interrupt.threadId !== ref.threadId)
         throw notFound(`no interrupt of this thread has the id ${JSON.stringify(each.id)}`);
       if (interrupt.status === "open") return { kind: "open", interrupt, bound: each };

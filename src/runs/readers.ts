@@ -64,18 +64,20 @@ export class Readers {
   /** The events, as somebody reads them who stays to their end or leaves before. `wished` as in `Seat.wants`. */
   async *during(
     ref: ThreadRef,
-    events: AsyncGenerator<RunEvent, void, undefined>,
+    batches: AsyncGenerator<readonly RunEvent[], void, undefined>,
     wished: string | null | Promise<string | null>,
-  ): AsyncGenerator<RunEvent, void, undefined> {
+  ): AsyncGenerator<readonly RunEvent[], void, undefined> {
     const seat = this.add(ref, null);
     const known = this.#benches.get(threadKey(ref))?.wished;
     try {
       if (wished instanceof Promise) void wished.then((runId) => seat.wants(runId));
       else seat.wants(wished);
-      for await (const event of events) {
-        seat.wants(startsWished(event));
-        if (event.runId !== null && isTerminal(event.eventType)) known?.delete(event.runId);
-        yield event;
+      for await (const batch of batches) {
+        for (const event of batch) {
+          seat.wants(startsWished(event));
+          if (event.runId !== null && isTerminal(event.eventType)) known?.delete(event.runId);
+        }
+        yield batch;
       }
     } finally {
       seat.leave();

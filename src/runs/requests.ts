@@ -24,6 +24,14 @@ export interface StartRequest {
   readonly key?: RequestKey | undefined;
 }
 
+/** A run's input, or a "go on" where the thread waits. */
+export interface EnterRequest {
+  readonly ref: ThreadRef;
+  readonly graph: GraphDefinition;
+  readonly input: InputRequest;
+  readonly config: RunConfig;
+}
+
 export type OnBusy = "reject" | "enqueue" | "stop";
 
 export interface ResumeRequest extends AnswerRequest {
@@ -77,6 +85,8 @@ export interface RunHandle {
   readonly current: () => Promise<RunResult>;
   /** To its terminal event. */
   readonly events: (signal?: AbortSignal) => AsyncGenerator<RunEvent, void, undefined>;
+  /** The same: those together that are there together. */
+  readonly batches: (signal?: AbortSignal) => AsyncGenerator<readonly RunEvent[], void, undefined>;
   /** Somebody waits for its result, until the function that this gives is called. */
   readonly attend: () => () => void;
   /** What made it fail, where that was thrown in this process. */

@@ -28,6 +28,7 @@ import { keepWaiting, repeatedResume } from "./repeated-request.js";
 import { mismatch, noThread, notResumable, refuseWhenDraining } from "./refusals.js";
 import { checkConfig, checkInput, type CheckedConfig } from "./request-input.js";
 import type { ResumeRequest, RunHandle, RunServiceDeps, Waiting } from "./requests.js";
+import { lookOnce, type Found } from "./found.js";
 import type { RunReader } from "./run-reader.js";
 import { untilSettled } from "./until-settled.js";
 
@@ -40,9 +41,10 @@ export class Resumption {
     this.#reader = reader;
   }
 
-  /** Answers interrupts, or continues a stopped or failed thread. */
-  async resume(request: ResumeRequest): Promise<RunHandle | Waiting> {
+  /** Answers interrupts, or continues a stopped or failed thread. `found` is the thread where it was just read. */
+  async resume(request: ResumeRequest, found?: Found): Promise<RunHandle | Waiting> {
     const { ref } = request;
+    const look = lookOnce(this.#deps.checkpointer, ref, found);
     const own = ownAnswer(request);
     if (request.answers !== undefined && own !== null) {
       throw invalid([{ path: "answers", message: "either one decision or a list of answers, not both" }]);
@@ -54,7 +56,7 @@ export class Resumption {
     return untilSettled(
       async () => {
         refuseWhenDraining(this.#deps.worker);
-        const loaded = await this.#deps.checkpointer.load(ref);
+        const loaded = await look();
         if (loaded.head === null) throw noThread(ref);
         const { head } = loaded;
         const named = request.answers ?? (own?.interruptId === undefined ? null : [own]);
@@ -73,7 +75,14 @@ export class Resumption {
         }
         if (bound !== null) {
           const def = request.graph ?? this.#deps.graphs.find(head.graph ?? "");
-          const standing = await standings(this.#deps.checkpointer, ref, bound, request.by, def);
+          const standing = await standings(
+            this.#deps.checkpointer,
+            ref,
+            loaded.interrupts,
+            bound,
+            request.by,
+            def,
+          );
           if (standing.every((each) => each.kind === "repeated"))
             return this.#firstOutcome(ref, head, standing);
           if (interrupted) return this.#answer(request, loaded, standing);

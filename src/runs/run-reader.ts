@@ -11,7 +11,7 @@ import {
   type RunResult,
 } from "../engine/index.js";
 import { deferred } from "../lib/deferred.js";
-import { tail, type Live } from "../events/index.js";
+import { oneByOne, tailBatches, type Live } from "../events/index.js";
 import { asOpened, resultOf } from "./hydrate.js";
 import { stopsUnread } from "./on-disconnect.js";
 import { patiently } from "./patiently.js";
@@ -40,6 +40,20 @@ export interface Gap {
   readonly to: number;
 }
 
+type Batches = AsyncGenerator<readonly RunEvent[], void, undefined>;
+
+/** What is read of a thread's events, and how long. */
+export interface Reading {
+  /** To the terminal event of this run. */
+  readonly until?: string;
+  /** The run may be so old that its events are gone. */
+  readonly mayBeOld?: boolean;
+  readonly idle?: () => Promise<boolean>;
+  readonly signal?: AbortSignal | undefined;
+  /** A run that stops when nobody reads it, where that is known. */
+  readonly wished?: string | null | Promise<string | null>;
+}
+
 export class RunReader {
   readonly #deps: RunReaderDeps;
   readonly #reads: ThreadReads;
@@ -49,34 +63,23 @@ export class RunReader {
     this.#reads = new ThreadReads(deps.checkpointer, deps.live);
   }
 
-  /** The events of a thread above `after`, to the terminal event of `runId`, or as long as `idle` lets it. */
-  events(
-    ref: ThreadRef,
-    after: number,
-    of: {
-      until?: string;
-      /** The run may be so old that its events are gone. */
-      mayBeOld?: boolean;
-      idle?: () => Promise<boolean>;
-      signal?: AbortSignal | undefined;
-      /** A run that stops when nobody reads it, where that is known. */
-      wished?: string | null | Promise<string | null>;
-    },
-  ): AsyncGenerator<RunEvent, void, undefined> {
-    return this.#deps.readers.during(ref, this.#events(ref, after, of), of.wished ?? null);
+  /** The events of a thread above `after`, to the terminal event of a run, or as long as `idle` lets it. */
+  events(ref: ThreadRef, after: number, of: Reading): AsyncGenerator<RunEvent, void, undefined> {
+    return oneByOne(this.batches(ref, after, of), of.signal);
   }
 
-  #events(
-    ref: ThreadRef,
-    after: number,
-    of: Parameters<RunReader["events"]>[2],
-  ): AsyncGenerator<RunEvent, void, undefined> {
+  /** The same: those together that are there together. */
+  batches(ref: ThreadRef, after: number, of: Reading): Batches {
+    return this.#deps.readers.during(ref, this.#batches(ref, after, of), of.wished ?? null);
+  }
+
+  #batches(ref: ThreadRef, after: number, of: Reading): Batches {
     const { until, mayBeOld = false } = of;
     if (until === undefined) return this.#tail(ref, after, of);
     let begun = false;
     const idle = async (): Promise<boolean> => !begun && (await this.#isNotLogged(ref, until));
-    const seen = (event: RunEvent): void => {
-      if (event.runId === until) begun = true;
+    const seen = (batch: readonly RunEvent[]): void => {
+      begun ||= batch.some((event) => event.runId === until);
     };
     const all = this.#tail(ref, after, { ...of, idle });
     return this.#untilTerminal(mayBeOld ? this.#unlessGone(all, ref, until) : all, ref, until, seen);
@@ -86,7 +89,7 @@ export class RunReader {
     ref: ThreadRef,
     after: number,
     { idle, signal }: { idle?: () => Promise<boolean>; signal?: AbortSignal | undefined },
-  ): AsyncGenerator<RunEvent, void, undefined> {
+  ): Batches {
     const { live, options, worker } = this.#deps;
     const key = threadKey(ref);
     const over = new AbortController();
@@ -100,7 +103,7 @@ export class RunReader {
     signal?.addEventListener("abort", give);
     worker.leaving.addEventListener("abort", give);
     try {
-      yield* tail({
+      yield* tailBatches({
         key,
         live,
         after,
@@ -119,29 +122,26 @@ export class RunReader {
   }
 
   /** Nothing where the run's own events are gone: those behind them are of other runs. */
-  async *#unlessGone(
-    events: AsyncGenerator<RunEvent, void, undefined>,
-    ref: ThreadRef,
-    runId: string,
-  ): AsyncGenerator<RunEvent, void, undefined> {
-    if (!(await this.#isNotLogged(ref, runId))) yield* events;
+  async *#unlessGone(batches: Batches, ref: ThreadRef, runId: string): Batches {
+    if (!(await this.#isNotLogged(ref, runId))) yield* batches;
   }
 
   async *#untilTerminal(
-    events: AsyncGenerator<RunEvent, void, undefined>,
+    batches: Batches,
     ref: ThreadRef,
     runId: string,
-    seen: (event: RunEvent) => void,
-  ): AsyncGenerator<RunEvent, void, undefined> {
-    for await (const event of events) {
-      seen(event);
-      yield event;
-      if (event.runId === runId && isTerminal(event.eventType)) return;
+    seen: (batch: readonly RunEvent[]) => void,
+  ): Batches {
+    for await (const batch of batches) {
+      seen(batch);
+      const last = batch.findIndex((event) => event.runId === runId && isTerminal(event.eventType));
+      yield last === -1 ? batch : batch.slice(0, last + 1);
+      if (last !== -1) return;
     }
     if (!(await this.#isNotLogged(ref, runId))) return;
     // Whoever waits for its end is told outside the numbers.
     const result = await this.current(ref, runId);
-    yield unlogged(terminalEvent(result), ref.threadId, runId);
+    yield [unlogged(terminalEvent(result), ref.threadId, runId)];
   }
 
   /** Whether the run has ended and the log has nothing of that: it was dropped before it began, or its events are gone. */
@@ -241,6 +241,11 @@ export class RunReader {
   }
 
   handle(ref: ThreadRef, runId: string, after: number, control?: RunControl): RunHandle {
+    const batches = (signal?: AbortSignal): Batches => {
+      const isElsewhere = control === undefined;
+      const wished = isElsewhere ? this.#wished(ref, runId) : null;
+      return this.batches(ref, after, { until: runId, mayBeOld: isElsewhere, signal, wished });
+    };
     return {
       kind: "run",
       threadId: ref.threadId,
@@ -252,11 +257,8 @@ export class RunReader {
         return run?.endedAt == null ? null : resultOf(this.#deps.checkpointer, ref, run);
       },
       current: () => this.current(ref, runId),
-      events: (signal) => {
-        const isElsewhere = control === undefined;
-        const wished = isElsewhere ? this.#wished(ref, runId) : null;
-        return this.events(ref, after, { until: runId, mayBeOld: isElsewhere, signal, wished });
-      },
+      events: (signal) => oneByOne(batches(signal), signal),
+      batches,
       attend: () => {
         const seat = this.#deps.readers.add(ref, runId);
         const look = (): void => void this.#wished(ref, runId).then((id) => seat.wants(id));

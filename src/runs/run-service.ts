@@ -1,9 +1,10 @@
 /** Starts, resumes and stops runs: the one way in, for the library and for HTTP. */
 import type { StopRequest, ThreadRef } from "../checkpoint/checkpointer.js";
 import { invalid } from "../errors.js";
-import { isActive, type GraphDefinition, type RunInput } from "../engine/index.js";
+import { isActive, isInterrupted, type GraphDefinition, type RunInput } from "../engine/index.js";
 import { acceptRun, asRequest } from "./accept-run.js";
 import { Accepting, type Arrival } from "./accepting.js";
+import { lookOnce, type Found } from "./found.js";
 import { isoNow, newId } from "./ids.js";
 import { withWish } from "./on-disconnect.js";
 import { queuedRequest } from "./queued-request.js";
@@ -12,6 +13,7 @@ import { repeatedStart } from "./repeated-request.js";
 import { refuseRun, refuseWhenDraining } from "./refusals.js";
 import { checkConfig, checkInput, type CheckedConfig } from "./request-input.js";
 import type {
+  EnterRequest,
   ResumeRequest,
   RunHandle,
   RunServiceDeps,
@@ -47,12 +49,28 @@ export class RunService {
     return this.#accepting.during(request.ref, () => this.#start(request));
   }
 
-  async #start(request: StartRequest): Promise<RunHandle> {
+  /** Starts a run, or goes on where the thread waits: as the library's `invoke` means it. The thread is read once for both. */
+  enter(request: EnterRequest): Promise<RunHandle | Waiting> {
+    const { ref, graph, input, config } = request;
+    return this.#accepting.during(ref, async () => {
+      refuseWhenDraining(this.#deps.worker);
+      const found = await this.#deps.checkpointer.load(ref);
+      const { head } = found;
+      if (head === null || !isInterrupted(head.status)) return this.#start(request, found);
+      return this.#resumption.resume(
+        { ref, graph, goOn: input, seen: head.seq, config, by: "anonymous" },
+        found,
+      );
+    });
+  }
+
+  async #start(request: StartRequest, found?: Found): Promise<RunHandle> {
     const { ref, onBusy = "reject" } = request;
+    const look = lookOnce(this.#deps.checkpointer, ref, found);
     return untilSettled(
       async () => {
         refuseWhenDraining(this.#deps.worker);
-        const loaded = await this.#deps.checkpointer.load(ref);
+        const loaded = await look();
         const { head } = loaded;
         const def = this.#deps.graphs.choose(request.graph, head?.graph ?? null);
         const context = loaded.head === null ? [] : loaded.snapshot.messages;

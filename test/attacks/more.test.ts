@@ -54,12 +54,13 @@ it("a go-on by invoke is bound to the pause that it saw, not to the next one", a
   let delay = false;
   const cp = wrapped({
     load: async (inner, r) => {
+      const seen = await inner.load(r);
       if (delay) {
         delay = false;
         arrived.open();
         await held.opened;
       }
-      return inner.load(r);
+      return seen;
     },
   });
   const app = line(

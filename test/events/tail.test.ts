@@ -84,3 +84,48 @@ test("what happens now is not given to a reader for whom the log can no longer b
   live.publish({ key: KEY, graph: null, base: 3 }, [event(4)], null);
   expect(await within("the reader ends", first, 5000)).toEqual({ value: undefined, done: true });
 });
+
+test("who reads a run that has just begun here is given its beginning, and does not ask the log for it", async () => {
+  const live = new Live(1_000_000);
+  const reads: number[] = [];
+  live.begins(KEY, 0, [event(1), event(2)]);
+  live.publish({ key: KEY, graph: null, base: 2 }, [event(3)], null);
+  const leave = new AbortController();
+  const reader = tail({
+    key: KEY,
+    live,
+    after: 0,
+    read: (after) => Promise.resolve((reads.push(after), [])),
+    pollMs: () => HOUR,
+    signal: leave.signal,
+  });
+  const next = async (): Promise<number> =>
+    ((await within("an event comes", reader.next(), 5000)).value as RunEvent).seq;
+  expect([await next(), await next(), await next()]).toEqual([1, 2, 3]);
+  const fourth = next();
+  await settled();
+  live.publish({ key: KEY, graph: null, base: 2 }, [event(4)], 4);
+  expect(await fourth).toBe(4);
+  expect(reads).toEqual([]);
+  leave.abort();
+});
+
+test.each([
+  ["the run's next commit here", (live: Live) => live.publish({ key: KEY, graph: null, base: 1 }, [], 2)],
+  ["a hint of another process", (live: Live) => live.wake(KEY)],
+  ["hints that may be lost", (live: Live) => live.wake()],
+  ["the end of the channel", (live: Live) => live.end(KEY)],
+])("after %s a new reader begins with the log", async (_what, happens) => {
+  const { live, next, leave } = scene([1, 2]);
+  live.begins(KEY, 0, [event(1)]);
+  happens(live);
+  expect(await next(2)).toEqual([1, 2]);
+  leave();
+});
+
+test("a reader that is behind what began here reads the log", async () => {
+  const { live, next, leave } = scene([1, 2, 3]);
+  live.begins(KEY, 2, [event(3)]);
+  expect(await next(3)).toEqual([1, 2, 3]);
+  leave();
+});

@@ -51,7 +51,7 @@ import {
   type UsedKeyRow,
 } from "./rows.js";
 import * as lists from "./sql/lists.js";
-import { load, loadAt, thread, tombstoneSeq } from "./sql/load.js";
+import { load, loadAt, thread } from "./sql/load.js";
 import { fromWrite } from "./sqlstate.js";
 import { enqueue, fork, requestStop, writeAll, writeArgument } from "./sql/write.js";
 import { WakeChannel } from "./wake-channel.js";
@@ -136,8 +136,8 @@ export class PgCheckpointer implements Checkpointer {
     return this.#channel.onWake(listener);
   }
 
-  async load(ref: ThreadRef): ReturnType<Checkpointer["load"]> {
-    return (await load(this.#db, ref)) ?? { head: null, seq: await tombstoneSeq(this.#db, ref) };
+  load(ref: ThreadRef): ReturnType<Checkpointer["load"]> {
+    return load(this.#db, ref);
   }
 
   loadAt(ref: ThreadRef, checkpoint: { id: string } | { seq: number }): ReturnType<Checkpointer["loadAt"]> {

@@ -34,7 +34,7 @@ export function inboxStreamRoutes(app: App, { runtime, sse }: RouteContext): voi
       await respondWithEvents(
         reply,
         {
-          events: (signal) => runtime.inbox.events(start, { graph, signal }),
+          batches: (signal) => singly(runtime.inbox.events(start, { graph, signal })),
           frame: inboxFrame,
           contentLocation: null,
           gap: start.gap,
@@ -43,4 +43,10 @@ export function inboxStreamRoutes(app: App, { runtime, sse }: RouteContext): voi
       );
     },
   );
+}
+
+async function* singly<Event>(
+  events: AsyncIterable<Event>,
+): AsyncGenerator<readonly Event[], void, undefined> {
+  for await (const event of events) yield [event];
 }

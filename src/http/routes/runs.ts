@@ -229,7 +229,7 @@ function untilClosed({ raw }: FastifyReply, leave: () => void): void {
 
 function streamRun(reply: FastifyReply, sse: SseOptions, handle: RunHandle): Promise<void> {
   const contentLocation = `/threads/${handle.threadId}/runs/${handle.runId}`;
-  return respondWithEvents(reply, { events: handle.events, frame, contentLocation }, sse);
+  return respondWithEvents(reply, { batches: handle.batches, frame, contentLocation }, sse);
 }
 
 /** What a resume answers: 202 while answers are missing, else the run's result or its events. */

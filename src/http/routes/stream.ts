@@ -40,8 +40,8 @@ export function streamRoutes(app: App, { runtime, sse }: RouteContext): void {
       await respondWithEvents(
         reply,
         {
-          events: (signal) =>
-            runtime.runs.reader.events(ref, after, { signal, wished, ...ending(head.runId) }),
+          batches: (signal) =>
+            runtime.runs.reader.batches(ref, after, { signal, wished, ...ending(head.runId) }),
           frame,
           contentLocation,
           gap,

@@ -1,7 +1,7 @@
 import type { FastifyReply } from "fastify";
 import type { Gap } from "../../runs/index.js";
 import { gapFrame, opening } from "./frame.js";
-import { Writer, type WriterOptions } from "./writer.js";
+import { SLICE, Writer, type WriterOptions } from "./writer.js";
 
 export interface SseOptions extends WriterOptions {
   readonly retryMs: number;
@@ -11,7 +11,8 @@ export interface SseOptions extends WriterOptions {
 export async function respondWithEvents<Event>(
   reply: FastifyReply,
   of: {
-    events: (signal: AbortSignal) => AsyncIterable<Event>;
+    /** Those that are there together. */
+    batches: (signal: AbortSignal) => AsyncIterable<readonly Event[]>;
     frame: (event: Event) => string;
     contentLocation: string | null;
     gap?: Gap | null;
@@ -33,8 +34,8 @@ export async function respondWithEvents<Event>(
   try {
     await writer.write(opening(options.retryMs));
     if (of.gap != null) await writer.write(gapFrame(of.gap));
-    for await (const event of of.events(writer.gone)) {
-      if (!(await writer.write(of.frame(event)))) break;
+    for await (const batch of of.batches(writer.gone)) {
+      if (!(await writeAll(writer, batch, of.frame))) break;
     }
   } catch (error) {
     reply.log.warn({ err: error }, "a stream broke off; its reader comes back with its cursor");
@@ -42,4 +43,20 @@ export async function respondWithEvents<Event>(
   } finally {
     writer.end();
   }
+}
+
+/** Many small frames in one go; large ones do not wait for each other in memory. */
+async function writeAll<Event>(
+  writer: Writer,
+  events: readonly Event[],
+  frame: (event: Event) => string,
+): Promise<boolean> {
+  let text = "";
+  for (const event of events) {
+    text += frame(event);
+    if (text.length < SLICE) continue;
+    if (!(await writer.write(text))) return false;
+    text = "";
+  }
+  return text === "" || writer.write(text);
 }

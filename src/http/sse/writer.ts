@@ -3,7 +3,7 @@ import { deferred, type Deferred } from "../../lib/deferred.js";
 import { HEARTBEAT } from "./frame.js";
 
 /** Bytes that are given to the socket at once: what it takes of them shows that its reader lives. */
-const SLICE = 64 * 1024;
+export const SLICE = 64 * 1024;
 
 /** Milliseconds without a byte after which the kernel asks, several times, whether the reader's machine is still there. */
 const KEEP_ALIVE_MS = 4000;

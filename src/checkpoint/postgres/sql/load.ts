@@ -32,63 +32,47 @@ export async function thread(database: Database, ref: ThreadRef): Promise<Thread
   return row === null ? null : threadOf(row);
 }
 
-/** A thread that does not exist begins above what a deleted one of its name has used. */
-export async function tombstoneSeq(database: Database, ref: ThreadRef): Promise<number> {
-  const [row] = await database.query<{ seq: number }>(
-    "SELECT seq FROM holdpoint.tombstone WHERE tenant = $1 AND thread_id = $2",
+/** What `load_v1` gives; inside JSON a time is a string. */
+interface LoadedJson {
+  readonly thread: ThreadRow;
+  readonly ops: readonly [string, string | null][] | null;
+  readonly context: readonly string[] | null;
+  readonly asked: readonly InterruptRow[] | null;
+  readonly records:
+    readonly { readonly task_id: string; readonly key: string; readonly value: string }[] | null;
+  readonly run: RunRow | null;
+}
+
+/** A thread as it stands: its values from the last time they were stored whole, and the changes since. */
+export async function load(
+  database: Database,
+  ref: ThreadRef,
+): Promise<Loaded | { readonly head: null; readonly seq: number }> {
+  const [row] = await database.query<{ loaded: LoadedJson | { readonly seq: number } }>(
+    "SELECT holdpoint.load_v1($1, $2) AS loaded",
     [ref.tenant, ref.threadId],
   );
-  return row?.seq ?? 0;
-}
-
-interface LoadedRow extends ThreadRow {
-  ops: [string, string | null][] | null;
-  context: string[] | null;
-  asked: InterruptRow[] | null;
-  records: { task_id: string; key: string; value: string }[] | null;
-  run: RunRow | null;
-}
-
-/**
- * A thread as it stands: its values from the last time they were stored whole, and the changes since. One statement, so
- * that all of it is of one moment, and one round trip. The ids of the tasks that
- * are next stand beside the position, so that SQL need not look into it. The log is read between two ends: with one end
- * alone the planner expects a third of the thread, and where that is most of the table it reads the whole table.
- */
-const LOAD = `
-  SELECT t.*,
-    (SELECT json_agg(json_build_array(l.ops, l.vals) ORDER BY l.seq) FROM holdpoint.log l
-      WHERE l.tenant = t.tenant AND l.thread_id = t.thread_id AND l.seq BETWEEN t.snapshot_seq AND t.seq AND l.ops IS NOT NULL) AS ops,
-    (SELECT json_agg(m.body ORDER BY m.pos) FROM (
-      SELECT DISTINCT ON (pos) pos, body FROM holdpoint.message
-        WHERE tenant = t.tenant AND thread_id = t.thread_id ORDER BY pos, seq DESC) m) AS context,
-    (SELECT json_agg(to_json(i) ORDER BY i.seq, i.id) FROM (
-      SELECT DISTINCT ON (task_id, ask_key) * FROM holdpoint.interrupt
-        WHERE tenant = t.tenant AND thread_id = t.thread_id AND task_id = ANY (t.tasks) ORDER BY task_id, ask_key, seq DESC, id DESC) i) AS asked,
-    (SELECT json_agg(json_build_object('task_id', k.task_id, 'key', k.key, 'value', k.value)) FROM holdpoint.task_record k
-      WHERE k.tenant = t.tenant AND k.thread_id = t.thread_id AND k.task_id = ANY (t.tasks)) AS records,
-    (SELECT to_json(r) FROM holdpoint.run r WHERE r.tenant = t.tenant AND r.thread_id = t.thread_id AND r.run_id = t.run_id) AS run
-  FROM holdpoint.thread t WHERE t.tenant = $1 AND t.thread_id = $2`;
-
-export async function load(database: Database, ref: ThreadRef): Promise<Loaded | null> {
-  const [row] = await database.query<LoadedRow>(LOAD, [ref.tenant, ref.threadId]);
-  if (row === undefined) return null;
+  // An id that no text can be is no thread's.
+  if (row === undefined) return { head: null, seq: 0 };
+  const { loaded } = row;
+  if ("seq" in loaded) return { head: null, seq: loaded.seq };
+  const { thread: head, ops, context, asked, records, run } = loaded;
   return {
-    head: threadOf(row),
+    head: threadOf(head),
     snapshot: {
-      step: row.step,
-      values: foldValues((row.ops ?? []).map(([ops, vals]) => ({ ops, vals }))),
-      messages: (row.context ?? []).map((body) => messageOf({ body })),
-      position: positionOf(row.position),
+      step: head.step,
+      values: foldValues((ops ?? []).map(([changes, vals]) => ({ ops: changes, vals }))),
+      messages: (context ?? []).map((body) => messageOf({ body })),
+      position: positionOf(head.position),
     },
-    run: row.run === null ? null : runOf(row.run),
-    interrupts: (row.asked ?? []).map(interruptOf),
-    records: (row.records ?? []).map((record): TaskRecord => ({
+    run: run === null ? null : runOf(run),
+    interrupts: (asked ?? []).map(interruptOf),
+    records: (records ?? []).map((record): TaskRecord => ({
       taskId: JSON.parse(record.task_id) as string,
       key: JSON.parse(record.key) as string,
       value: JSON.parse(record.value) as Json,
     })),
-    sinceValues: { bytes: row.since_bytes, size: row.values_size },
+    sinceValues: { bytes: head.since_bytes, size: head.values_size },
   };
 }
 
