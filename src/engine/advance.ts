@@ -1,5 +1,6 @@
 /** Applies what nodes and edges gave: new snapshots from old ones, nothing mutated. */
 import type { Json } from "../lib/json.js";
+import { grown } from "../lib/grown.js";
 import { END, START } from "./command.js";
 import { onDenyOf, type GraphDefinition, type NodeOutput } from "./definition.js";
 import type { Answer, Ask } from "./interrupt.js";
@@ -85,22 +86,18 @@ export class ResultFault extends UpdateFault {
 export function closeStep(def: GraphDefinition, snapshot: Snapshot, owner: string | null): StepChange {
   const scope = scopeOf(def, snapshot, owner);
   let values = scope.values;
-  const [added, said, closing, tasks]: [Message[], { message: Message; task: Task }[], Task[], Task[]] = [
-    [],
-    [],
-    [],
-    [],
-  ];
+  const added: Message[] = [];
+  const said: { message: Message; task: Task }[] = [];
   for (const task of scope.tasks) {
     values = withUpdates(scope, values, task);
     for (const message of messagesOf(task)) {
       added.push(message);
       if (task.result?.said === undefined) said.push({ message, task });
     }
-    // In a fork some may be past this already.
-    if (task.stage === "done") closing.push(task);
-    tasks.push(task.stage === "done" ? afterClose(task) : task);
   }
+  // In a fork some may be past this already.
+  const closing = scope.tasks.filter(({ stage }) => stage === "done");
+  const tasks = scope.tasks.map((task) => (task.stage === "done" ? afterClose(task) : task));
   const ops = opsBetween(scope.values, values);
   const about = {
     path: scope.owner?.task.path ?? [],
@@ -214,9 +211,9 @@ function unmetDenial({ def, tasks }: Scope, known: Answer | undefined): { denied
 
 /** The nodes that are next, as people see them: those whose result is missing. */
 export function nextNodes(snapshot: Snapshot): string[] {
-  const names: string[] = [];
+  let names: string[] = [];
   for (const { node, stage } of leavesOf(snapshot.position.tasks))
-    if (node !== START && stage !== "done" && !names.includes(node)) names.push(node);
+    if (node !== START && stage !== "done" && !names.includes(node)) names = grown(names, node);
   return names;
 }
 

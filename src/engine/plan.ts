@@ -9,6 +9,7 @@
  * P5. What runs inside a nested graph waits for the graph's own hold point, also where a fork asks that again.
  */
 import type { GraphDefinition } from "./definition.js";
+import { grown } from "../lib/grown.js";
 import { OFFERED, type Answer, type Ask, type Interrupt } from "./interrupt.js";
 import { scopesOf, withTasks, type Place, type Scope } from "./scope.js";
 import type { RunHolds, Snapshot, Stage, Task, TaskResult } from "./snapshot.js";
@@ -89,13 +90,7 @@ interface PlanOptions {
 /** A plan while it is made. */
 type Todo = { -readonly [K in keyof Plan]: Plan[K] extends readonly (infer T)[] ? T[] : Plan[K] };
 
-/** It is made several times a step, and nearly all of its lists stay empty or have one member. */
 const NONE: never[] = [];
-const grown = <T>(list: T[], member: T): T[] => {
-  if (list.length === 0) return [member];
-  list.push(member);
-  return list;
-};
 
 /** What one scope's tasks are settled by. */
 interface Look extends Required<PlanOptions> {

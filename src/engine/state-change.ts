@@ -1,6 +1,7 @@
 /** How values and messages change: through reducers, by patches, by place. New values from old ones, nothing mutated. */
 import { jsonFault, type Json } from "../lib/json.js";
 import { deepFreeze } from "../lib/deep-freeze.js";
+import { grown } from "../lib/grown.js";
 import { errorText } from "../lib/show.js";
 import type { GraphDefinition } from "./definition.js";
 import type { Message } from "./message.js";
@@ -55,10 +56,10 @@ export function mergeFields(def: GraphDefinition, values: Values, update: Values
 }
 
 export function opsBetween(before: Values, after: Values): StateOp[] {
-  const ops: StateOp[] = [];
+  let ops: StateOp[] = [];
   for (const key of Object.keys(after)) {
     const op = opFor(key, before[key], after[key] as Json);
-    if (op !== null) ops.push(op);
+    if (op !== null) ops = grown(ops, op);
   }
   return ops;
 }

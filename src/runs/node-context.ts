@@ -102,7 +102,8 @@ export class Attempt {
     this.#controller?.abort(reason);
   }
 
-  #signal(): AbortSignal {
+  /** The node looks at it. */
+  get signal(): AbortSignal {
     if (this.#controller === null) {
       this.#controller = new AbortController();
       if (this.#aborted !== null) this.#controller.abort(this.#aborted.reason);
@@ -140,26 +141,7 @@ export class Attempt {
   }
 
   context(): NodeContext {
-    const task = this.#task;
-    const { threadId, runId, step, log } = this.#deps;
-    const signal = (): AbortSignal => this.#signal();
-    return Object.freeze({
-      get signal() {
-        return signal();
-      },
-      threadId,
-      runId,
-      step,
-      attempt: this.#number,
-      node: task.node,
-      path: task.path,
-      answer: task.answer,
-      idempotencyKey: task.id,
-      log,
-      emit: (name: string, value: unknown) => this.#custom(name, value),
-      interrupt: (request: InterruptRequest) => this.#interrupt(request),
-      once: <T>(key: string, effect: () => T | Promise<T>) => this.#once(key, effect),
-    });
+    return Object.freeze(new AttemptContext(this, this.#task, this.#number, this.#deps));
   }
 
   #emit(event: ReturnType<typeof draft>): void {
@@ -167,7 +149,7 @@ export class Attempt {
     this.#deps.stream.emit(task.id, { ...event, nodeName: task.node, path: task.path });
   }
 
-  #custom(name: string, value: unknown): void {
+  emitCustom(name: string, value: unknown): void {
     if (typeof name !== "string") throw new TypeError(`emit: the name ${show(name)} is not a string`);
     const fault = jsonFault(value ?? null, "value");
     if (fault !== null) throw new TypeError(`emit("${name}"): ${fault.path} is not JSON: ${fault.problem}`);
@@ -175,7 +157,7 @@ export class Attempt {
       this.#emit(draft("custom", { name, value: jsonCopy(value ?? null) }, { event: "node_execution" }));
   }
 
-  async #interrupt(request: InterruptRequest): Promise<Answer> {
+  async interrupt(request: InterruptRequest): Promise<Answer> {
     if (inEffect.getStore() === true) throw new Error("ctx.interrupt inside ctx.once: ask first, then act");
     if (this.#closed) return never();
     const ask = this.#requestAsk(request);
@@ -203,7 +185,7 @@ export class Attempt {
     return answerTo(rows, task, ask);
   }
 
-  async #once<T>(key: string, effect: () => T | Promise<T>): Promise<T> {
+  async once<T>(key: string, effect: () => T | Promise<T>): Promise<T> {
     const task = this.#task;
     const { once } = this.#deps;
     checkKey(key);
@@ -279,5 +261,43 @@ export class Attempt {
       named: false,
       plain: true,
     };
+  }
+}
+
+/** What the node holds. A class, so that all of them have one shape: a getter in a literal makes a new one each time. */
+class AttemptContext implements NodeContext {
+  readonly #attempt: Attempt;
+  readonly threadId: string;
+  readonly runId: string;
+  readonly step: number;
+  readonly attempt: number;
+  readonly node: string;
+  readonly path: readonly string[];
+  readonly answer: Answer | undefined;
+  readonly idempotencyKey: string;
+  readonly log: Logger;
+  // Own members that need no `this`: nodes take them apart.
+  readonly emit: NodeContext["emit"];
+  readonly interrupt: NodeContext["interrupt"];
+  readonly once: NodeContext["once"];
+
+  constructor(attempt: Attempt, task: Task, number: number, { threadId, runId, step, log }: AttemptDeps) {
+    this.#attempt = attempt;
+    this.threadId = threadId;
+    this.runId = runId;
+    this.step = step;
+    this.attempt = number;
+    this.node = task.node;
+    this.path = task.path;
+    this.answer = task.answer;
+    this.idempotencyKey = task.id;
+    this.log = log;
+    this.emit = (name, value) => attempt.emitCustom(name, value);
+    this.interrupt = (request) => attempt.interrupt(request);
+    this.once = (key, effect) => attempt.once(key, effect);
+  }
+
+  get signal(): AbortSignal {
+    return this.#attempt.signal;
   }
 }

@@ -2,6 +2,7 @@ import type { CheckpointWrite, SinceValues } from "../checkpoint/checkpointer.js
 import {
   draft,
   type Draft,
+  type EventData,
   type Message,
   type PlacedMessage,
   type StateOp,
@@ -16,8 +17,8 @@ const SMALL = 2048;
 
 /** What a run has done since its last commit: collected here, written at once. */
 export class RunDraft {
-  #ops: StateOp[] = [];
-  #placed: PlacedMessage[] = [];
+  #ops: readonly StateOp[] = [];
+  #placed: readonly PlacedMessage[] = [];
   #said: Draft[] = [];
   #step: StepChange | null = null;
   #moved = false;
@@ -44,8 +45,8 @@ export class RunDraft {
   /** A step has closed. What a nested graph said before is not said again when it ends. */
   step(change: StepChange): void {
     this.#step = change;
-    this.#ops.push(...change.ops);
-    this.#placed.push(...change.messages);
+    this.#ops = this.#ops.length === 0 ? change.ops : [...this.#ops, ...change.ops];
+    this.#placed = this.#placed.length === 0 ? change.messages : [...this.#placed, ...change.messages];
     this.#said.push(...change.said.map(({ message, task }) => messageEvent(message, task.node, task.path)));
   }
 
@@ -60,16 +61,16 @@ export class RunDraft {
   }
 
   /** The events of what was collected; `update` only where a step has closed. */
-  events(of: { step: number; checkpointId: string; nextNodes: readonly string[] }): Draft[] {
+  events({ step, checkpointId, nextNodes }: Omit<EventData["update"], "changed">): Draft[] {
     if (this.#step === null) return this.#said;
     const { changed } = this.#step;
     const only = this.#step.tasks.length === 1 ? this.#step.tasks[0] : undefined;
     const place = {
       nodeName: only?.node ?? null,
       path: only?.path ?? this.#step.path,
-      content: `Step ${of.step} is committed.`,
+      content: `Step ${step} is committed.`,
     };
-    return [...this.#said, draft("update", { ...of, changed }, place)];
+    return [...this.#said, draft("update", { step, checkpointId, nextNodes, changed }, place)];
   }
 
   clear(): void {

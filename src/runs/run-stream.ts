@@ -88,8 +88,8 @@ export class RunStream {
       seq++;
       publish.push(this.#place(typeof draft === "function" ? draft(seq) : draft, seq));
     }
-    const stored = this.#logged.map((entry) => entry.stored);
-    for (const event of publish) if (isLogged(event)) stored.push(toStored(event));
+    const logged = this.#logged.map((entry) => entry.stored);
+    const stored = [...logged, ...publish.filter(isLogged).map(toStored)];
     // Even a write without events moves on: that is how its repetition is told from the next one.
     return { seq: Math.max(seq, this.#base + 1), stored, publish };
   }
