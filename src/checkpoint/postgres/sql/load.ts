@@ -23,6 +23,7 @@ async function threadRow(database: Database, ref: ThreadRef): Promise<ThreadRow 
   const [row] = await database.query<ThreadRow>(
     "SELECT * FROM holdpoint.thread WHERE tenant = $1 AND thread_id = $2",
     [ref.tenant, ref.threadId],
+    { name: "thread" },
   );
   return row ?? null;
 }
@@ -37,6 +38,7 @@ export async function tombstoneSeq(database: Database, ref: ThreadRef): Promise<
   const [row] = await database.query<{ seq: number }>(
     "SELECT seq FROM holdpoint.tombstone WHERE tenant = $1 AND thread_id = $2",
     [ref.tenant, ref.threadId],
+    { name: "tombstone" },
   );
   return row?.seq ?? 0;
 }
@@ -71,7 +73,7 @@ const LOAD = `
   FROM holdpoint.thread t WHERE t.tenant = $1 AND t.thread_id = $2`;
 
 export async function load(database: Database, ref: ThreadRef): Promise<Loaded | null> {
-  const [row] = await database.query<LoadedRow>(LOAD, [ref.tenant, ref.threadId]);
+  const [row] = await database.query<LoadedRow>(LOAD, [ref.tenant, ref.threadId], { name: "load" });
   if (row === undefined) return null;
   return {
     head: threadOf(row),
