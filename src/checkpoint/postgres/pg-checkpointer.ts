@@ -51,7 +51,7 @@ import {
   type UsedKeyRow,
 } from "./rows.js";
 import * as lists from "./sql/lists.js";
-import { load, loadAt, thread, tombstoneSeq } from "./sql/load.js";
+import { load, loadAt, thread } from "./sql/load.js";
 import { fromWrite } from "./sqlstate.js";
 import { enqueue, fork, requestStop, writeAll } from "./sql/write.js";
 import { writeRow, type WriteRow } from "./sql/write-row.js";
@@ -137,8 +137,8 @@ export class PgCheckpointer implements Checkpointer {
     return this.#channel.onWake(listener);
   }
 
-  async load(ref: ThreadRef): ReturnType<Checkpointer["load"]> {
-    return (await load(this.#db, ref)) ?? { head: null, seq: await tombstoneSeq(this.#db, ref) };
+  load(ref: ThreadRef): ReturnType<Checkpointer["load"]> {
+    return load(this.#db, ref);
   }
 
   loadAt(ref: ThreadRef, checkpoint: { id: string } | { seq: number }): ReturnType<Checkpointer["loadAt"]> {

@@ -1,6 +1,12 @@
 import { applyOps, type Message, type Snapshot, type Values } from "../../../engine/index.js";
 import type { Json } from "../../../lib/json.js";
-import type { CheckpointRecord, Loaded, TaskRecord, ThreadHead, ThreadRef } from "../../checkpointer.js";
+import type {
+  Checkpointer,
+  CheckpointRecord,
+  TaskRecord,
+  ThreadHead,
+  ThreadRef,
+} from "../../checkpointer.js";
 import type { Database } from "../database.js";
 import {
   checkpointOf,
@@ -33,17 +39,9 @@ export async function thread(database: Database, ref: ThreadRef): Promise<Thread
   return row === null ? null : threadOf(row);
 }
 
-/** A thread that does not exist begins above what a deleted one of its name has used. */
-export async function tombstoneSeq(database: Database, ref: ThreadRef): Promise<number> {
-  const [row] = await database.query<{ seq: number }>(
-    "SELECT seq FROM holdpoint.tombstone WHERE tenant = $1 AND thread_id = $2",
-    [ref.tenant, ref.threadId],
-    { name: "tombstone" },
-  );
-  return row?.seq ?? 0;
-}
-
 interface LoadedRow extends ThreadRow {
+  /** What a deleted thread of this name has used: one that does not exist begins above it. */
+  buried: number | null;
   ops: [string, string | null][] | null;
   context: string[] | null;
   asked: InterruptRow[] | null;
@@ -69,12 +67,13 @@ const LOAD = `
         WHERE tenant = t.tenant AND thread_id = t.thread_id AND task_id = ANY (t.tasks) ORDER BY task_id, ask_key, seq DESC, id DESC) i) AS asked,
     (SELECT json_agg(json_build_object('task_id', k.task_id, 'key', k.key, 'value', k.value)) FROM holdpoint.task_record k
       WHERE k.tenant = t.tenant AND k.thread_id = t.thread_id AND k.task_id = ANY (t.tasks)) AS records,
-    (SELECT to_json(r) FROM holdpoint.run r WHERE r.tenant = t.tenant AND r.thread_id = t.thread_id AND r.run_id = t.run_id) AS run
-  FROM holdpoint.thread t WHERE t.tenant = $1 AND t.thread_id = $2`;
+    (SELECT to_json(r) FROM holdpoint.run r WHERE r.tenant = t.tenant AND r.thread_id = t.thread_id AND r.run_id = t.run_id) AS run,
+    CASE WHEN t.tenant IS NULL THEN (SELECT b.seq FROM holdpoint.tombstone b WHERE b.tenant = $1 AND b.thread_id = $2) END AS buried
+  FROM (SELECT) one LEFT JOIN holdpoint.thread t ON t.tenant = $1 AND t.thread_id = $2`;
 
-export async function load(database: Database, ref: ThreadRef): Promise<Loaded | null> {
+export async function load(database: Database, ref: ThreadRef): ReturnType<Checkpointer["load"]> {
   const [row] = await database.query<LoadedRow>(LOAD, [ref.tenant, ref.threadId], { name: "load" });
-  if (row === undefined) return null;
+  if (row === undefined || !isThere(row)) return { head: null, seq: row?.buried ?? 0 };
   return {
     head: threadOf(row),
     snapshot: {
@@ -93,6 +92,9 @@ export async function load(database: Database, ref: ThreadRef): Promise<Loaded |
     sinceValues: { bytes: row.since_bytes, size: row.values_size },
   };
 }
+
+/** An outer join has a row of nothing where there is no thread. */
+const isThere = (row: { readonly tenant: string | null }): boolean => row.tenant !== null;
 
 export async function loadAt(
   database: Database,

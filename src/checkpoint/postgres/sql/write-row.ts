@@ -136,7 +136,7 @@ function storable(values: readonly (string | null)[]): number {
   if (odd !== undefined || isLarge)
     throw new HoldpointError(
       "not_storable",
-      `the database does not take it: ${isLarge ? "a write is larger than 256 MB" : `${JSON.stringify(odd)} is not a text`}`,
+      `the database does not take it: ${isLarge ? "a write of this size exceeds the maximum of 256 MB" : `${JSON.stringify(odd)} is not a text`}`,
     );
   return size;
 }
