@@ -42,21 +42,22 @@ export interface Writes {
 /** Lets a test hold the writes of threads inside the database, where claims, stops and heartbeats go on, and see their answers. */
 export async function writesOf(scene: Scene): Promise<Writes> {
   const client = await connected(scene);
-  const { rows } = await client.query<{ name: string }>(
-    `SELECT proname AS name FROM pg_proc WHERE pronamespace = 'holdpoint'::regnamespace AND proname ~ '^write_v[0-9]+$'
+  const { rows } = await client.query<{ name: string; takes: string; names: string }>(
+    `SELECT proname AS name, pg_get_function_arguments(oid) AS takes, array_to_string(proargnames, ', ') AS names
+      FROM pg_proc WHERE pronamespace = 'holdpoint'::regnamespace AND proname ~ '^write_v[0-9]+$'
       ORDER BY substring(proname FROM '[0-9]+$')::integer DESC LIMIT 1`,
   );
-  const name = rows[0]?.name;
+  const [{ name, takes, names } = { name: "", takes: "", names: "" }] = rows;
   await client.query(`
     CREATE TABLE public.answered (epoch bigint, outcome text);
     ALTER FUNCTION holdpoint.${name} RENAME TO write_behind_the_lock;
-    CREATE FUNCTION holdpoint.${name}(w jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+    CREATE FUNCTION holdpoint.${name}(${takes}) RETURNS jsonb LANGUAGE plpgsql AS $$
     DECLARE
       answer jsonb;
     BEGIN
       PERFORM pg_advisory_xact_lock_shared(11);
-      answer := holdpoint.write_behind_the_lock(w);
-      INSERT INTO public.answered VALUES ((w->'guard'->>'epoch')::bigint, answer->>'outcome');
+      answer := holdpoint.write_behind_the_lock(${names});
+      INSERT INTO public.answered VALUES (v_epoch, answer->>'outcome');
       RETURN answer;
     END $$`);
   return {

@@ -86,7 +86,7 @@ test("of a start that cannot be sent again in time: 503 names the run, which the
 
 describe("of a commit", () => {
   test.each([
-    ["in the middle", /holdpoint\.write_v\d.*"by": ?"run"/s],
+    ["in the middle", /holdpoint\.write_v\d.*\0\x04step\0/s],
     ["at the end", /holdpoint\.write_v\d.*"end":/s],
   ])("%s of a run: it is there once, and no node runs again", async (_where, statement) => {
     const { scene, proxy, url, server } = await wired(line());

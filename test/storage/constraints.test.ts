@@ -62,4 +62,24 @@ describe("the database refuses what must never be", () => {
       constraint: "interrupt_open_once",
     });
   });
+
+  test.each([
+    ["thread", "status", "paused", "running"],
+    ["run", "status", "idle", "queued"],
+    ["run", "stop_mode", "soon", "now"],
+    ["log", "source", "somewhere", "fork"],
+  ])("a word of %s.%s that is none: %s", async (table, column, bad, good) => {
+    const graph = new StateGraph()
+      .addNode("ACT", () => "done")
+      .addEdge(START, "ACT")
+      .addEdge("ACT", END)
+      .compile({ name: "wording", checkpointer });
+    await graph.invoke({}, { threadId: "worded" });
+    const set = (word: string): Promise<pg.QueryResult> =>
+      client.query(`UPDATE holdpoint.${table} SET ${column} = $1 WHERE thread_id = 'worded'`, [word]);
+    await expect(set(bad)).rejects.toMatchObject({ code: "23514", constraint: `${table}_${column}_check` });
+    await client.query("BEGIN");
+    expect((await set(good)).rowCount).toBeGreaterThan(0);
+    await client.query("ROLLBACK");
+  });
 });

@@ -26,6 +26,20 @@ async function database(...done: string[]) {
   return { open, client };
 }
 
+/** Makes a database as the release of so many migrations left it. */
+async function release(client: pg.Client, count: number): Promise<void> {
+  await client.query("CREATE SCHEMA holdpoint");
+  await client.query(
+    "CREATE TABLE holdpoint.migration (number integer PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())",
+  );
+  for (const [i, name] of files.slice(0, count).entries()) {
+    const sql = readFileSync(new URL(name, FOLDER), "utf8");
+    await client.query(sql);
+    const checksum = createHash("sha256").update(sql).digest("hex");
+    await client.query("INSERT INTO holdpoint.migration VALUES ($1, $2, $3)", [i + 1, name, checksum]);
+  }
+}
+
 const MIGRATIONS = "SELECT number, name, checksum, applied_at FROM holdpoint.migration ORDER BY number";
 
 describe("a start", () => {
@@ -40,21 +54,39 @@ describe("a start", () => {
 
   test.each([2, 4])("brings a database of the release of %s migrations up to date", async (count) => {
     const { open, client } = await database();
-    await client.query("CREATE SCHEMA holdpoint");
-    await client.query(
-      "CREATE TABLE holdpoint.migration (number integer PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())",
-    );
-    for (const [i, name] of files.slice(0, count).entries()) {
-      const sql = readFileSync(new URL(name, FOLDER), "utf8");
-      await client.query(sql);
-      const checksum = createHash("sha256").update(sql).digest("hex");
-      await client.query("INSERT INTO holdpoint.migration VALUES ($1, $2, $3)", [i + 1, name, checksum]);
-    }
+    await release(client, count);
     await open();
     expect((await client.query(MIGRATIONS)).rows.map(({ name }: { name: string }) => name)).toEqual(files);
     const late = "holdpoint.record_v1(text, text, bigint, text, text, text)";
     const { rows } = await client.query(`SELECT prosrc FROM pg_proc WHERE oid = '${late}'::regprocedure`);
     expect(rows[0].prosrc).toContain("seq_limit + 1");
+  });
+
+  test("keeps stops that were asked before it, and those that servers of the former release ask (invariant 6)", async () => {
+    const { open, client } = await database();
+    await release(client, 9);
+    for (const [thread, stop] of [
+      ["asked", "now"],
+      ["going", null],
+    ]) {
+      await client.query(
+        "INSERT INTO holdpoint.thread (tenant, thread_id, status, metadata, run_id, epoch, seq, seq_limit, position, created_at, updated_at) VALUES ('t', $1, 'running', '{}', 'r', 1, 1, 1, '{}', now(), now())",
+        [thread],
+      );
+      await client.query(
+        "INSERT INTO holdpoint.run (tenant, thread_id, run_id, graph, status, resumes, recursion_limit, metadata, first_seq, first_step, stop_mode, stop, created_at) VALUES ('t', $1, 'r', 'g', 'running', false, 9, '{}', 1, 0, $2, '{}', now())",
+        [thread, stop],
+      );
+    }
+    await open();
+    const heed = async (): Promise<unknown[]> =>
+      (await client.query("SELECT thread_id, heed FROM holdpoint.thread ORDER BY thread_id")).rows;
+    expect(await heed()).toEqual([
+      { thread_id: "asked", heed: true },
+      { thread_id: "going", heed: false },
+    ]);
+    await client.query("SELECT holdpoint.request_stop_v1('t', 'going', 'now', '{}')");
+    expect(await heed()).toContainEqual({ thread_id: "going", heed: true });
   });
 
   test.each(files)(

@@ -1,4 +1,5 @@
 /** What processes on one PostgreSQL tell each other, and how they find out that they no longer hear. */
+import pg from "pg";
 import { afterEach, expect, test } from "vitest";
 import type { ThreadRef, Wake } from "../../src/checkpoint/checkpointer.js";
 import { PgCheckpointer } from "../../src/checkpoint/postgres/index.js";
@@ -95,6 +96,35 @@ test("what is told in a short time goes together, and where it is too much other
   await until("each is named", () => few.every(({ ref }) => heard(two.told, "thread", ref)));
 });
 
+test("steps are not told where nobody else is there; who comes is seen at once, and finds what was not told", async () => {
+  const url = await newPostgresDatabase();
+  const one = await newProcess(url);
+  const { forget, told } = await overhearing(url);
+  const run = await begin(one.cp);
+  await until("it is told while nobody knows who is there", () => told(run.ref.threadId));
+  // As long as it takes somebody to answer.
+  const alone = await until("it is alone", async () => {
+    const other = await begin(one.cp);
+    await one.cp.release(other.ref, other.epoch, { inFlight: false });
+    // Told in any case, and later.
+    await until("that work waits is told", () => told(",true,"));
+    const isTold = told(other.ref.threadId);
+    forget();
+    return isTold ? false : other;
+  });
+  expect(told(alone.ref.threadId)).toBe(false);
+
+  const two = await newProcess(url);
+  await until(
+    "it is to look at everything, twice",
+    () => two.told.filter(({ kind }) => kind === "rescan").length > 1,
+  );
+  const met = await begin(one.cp);
+  await until("a start is told to it", () => heard(two.told, "thread", met.ref));
+  const back = await begin(two.cp);
+  await until("and what it does is told to the other", () => heard(one.told, "thread", back.ref));
+});
+
 test("what was told last is sent before the connections are closed", async () => {
   const [one, two] = await twoProcesses();
   const runs = await simultaneously(3, () => begin(one.cp));
@@ -126,6 +156,20 @@ test("where LISTEN is taken and nothing is delivered, as by a pooler, it does no
   expect(listener.hears).toBe(false);
 });
 
+/** Somebody who listens and says nothing: whether any notification since the last `forget` had these words in it. */
+async function overhearing(url: string): Promise<{ forget: () => void; told: (words: string) => boolean }> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  opened.push({ close: () => client.end() });
+  const payloads: string[] = [];
+  client.on("notification", ({ payload = "" }) => payloads.push(payload));
+  await client.query("LISTEN holdpoint_wake");
+  return {
+    forget: () => void payloads.splice(0),
+    told: (words) => payloads.some((payload) => payload.includes(words)),
+  };
+}
+
 const longRef = (i: number): ThreadRef => ({
   tenant: freshRef().tenant,
   threadId: `${i}-`.padEnd(128, "ü"),
@@ -137,7 +181,6 @@ async function listen(
   home: string,
   of: { pingMs?: number; answerMs?: number },
 ): Promise<{ listener: Listener; hearing: boolean[]; reasons: (string | null)[]; payloads: string[] }> {
-  const { default: pg } = await import("pg");
   const client = new pg.Client({ connectionString: home });
   await client.connect();
   const [hearing, reasons, payloads]: [boolean[], (string | null)[], string[]] = [[], [], []];

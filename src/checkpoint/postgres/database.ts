@@ -1,4 +1,6 @@
 export interface QueryOptions {
+  /** Of a statement that is sent often: it is parsed and planned once a connection, where connections are known to last. */
+  readonly name?: string;
   /** By a connection that no other statement can hold up. */
   readonly urgent?: boolean;
   /** Milliseconds after which the statement counts as lost, where that is less than the database's own setting. */
@@ -28,6 +30,8 @@ export interface Database {
   ): Promise<T>;
   /** Where other processes can be heard, by LISTEN; null where there can be none. */
   readonly directUrl: string | null;
+  /** Told that what is sent by `query` is heard by LISTEN at `directUrl`. */
+  heard(): void;
   /** No other process can be using this database: whoever beat in it before is dead. */
   readonly isExclusive: boolean;
 }

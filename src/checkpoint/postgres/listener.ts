@@ -11,11 +11,13 @@ export interface ListenerOptions {
   readonly channel: string;
   /** Has something notified on the channel, by another connection. */
   readonly probe: () => Promise<void>;
+  /** What is notified now and then, so that others know who is there, and to see whether the connection answers. */
+  readonly greeting?: string;
   /** Takes a notification; true where it was one of this process's own. */
   readonly onPayload: (payload: string) => boolean;
   /** Told when it begins to hear, and when it no longer does or cannot, once each time. */
   readonly onHearing: (hears: boolean, why: string | null) => void;
-  /** Milliseconds between two looks at whether the connection answers. Default 10 000. */
+  /** Milliseconds between two greetings. Default 10 000. */
   readonly pingMs?: number;
   /** Milliseconds that the server has for each answer. Default 5000. */
   readonly answerMs?: number;
@@ -110,7 +112,10 @@ export class Listener {
   /** A connection whose other end is gone stays silent for ever: TCP says nothing of it. */
   #pingLater(client: Client): void {
     this.#timer = setTimeout(() => {
-      client.query("SELECT 1").then(
+      const { channel, greeting } = this.#options;
+      const [sql, values] =
+        greeting === undefined ? ["SELECT 1", []] : ["SELECT pg_notify($1, $2)", [channel, greeting]];
+      client.query(sql, values).then(
         () => {
           if (this.#client !== client) return;
           this.#retryMs = RETRY_MS;

@@ -53,7 +53,8 @@ import {
 import * as lists from "./sql/lists.js";
 import { load, loadAt, thread } from "./sql/load.js";
 import { fromWrite } from "./sqlstate.js";
-import { enqueue, fork, requestStop, writeAll, writeArgument } from "./sql/write.js";
+import { enqueue, fork, requestStop, writeAll } from "./sql/write.js";
+import { writeRow, type WriteRow } from "./sql/write-row.js";
 import { WakeChannel } from "./wake-channel.js";
 
 /** Milliseconds in which a database that works has answered. */
@@ -76,7 +77,7 @@ export class PgCheckpointer implements Checkpointer {
   readonly liveEdge: LiveEdge | null;
   readonly presence: Presence;
   readonly #db: Database;
-  readonly #writes = new GroupCommit<Written>((args) => writeAll(this.#db, args));
+  readonly #writes = new GroupCommit<WriteRow, Written>((writes) => writeAll(this.#db, writes));
   readonly #channel: WakeChannel;
   #opened: Promise<void> | null = null;
 
@@ -147,7 +148,7 @@ export class PgCheckpointer implements Checkpointer {
   async write(given: Write): Promise<Written> {
     const { tenant, threadId } = given.ref;
     const key = JSON.stringify([tenant, threadId]);
-    const written = await storing(() => this.#writes.write({ key, argument: writeArgument(given) }));
+    const written = await storing(() => this.#writes.write(key, writeRow(given)));
     if (written.outcome === "committed") {
       const isNews = given.open.length + given.decide.length > 0;
       this.#tell({ kind: "thread", ref: given.ref }, ...(isNews ? [INBOX] : []));

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Pool, PoolConfig } from "pg";
 import { HoldpointError, isAway, StorageClosed, StorageUnusable } from "../../errors.js";
 import type { Database, QueryOptions } from "./database.js";
-import { fromDatabase, hasMetAnother, isUnstorable } from "./sqlstate.js";
+import { fromDatabase, hasMetAnother, isUnstorable, knowsNoName } from "./sqlstate.js";
 
 export interface PgOptions {
   readonly url: string;
@@ -40,6 +40,11 @@ export class PgDatabase implements Database {
   #urgent: Pool | null = null;
   /** It has let us in once. */
   #wasThere = false;
+  /**
+   * Statements may have names: what is prepared on a connection stays there. Behind a pooler in transaction mode it does not,
+   * nor is anything heard there.
+   */
+  #names = false;
 
   constructor(options: PgOptions) {
     this.#options = options;
@@ -77,15 +82,34 @@ export class PgDatabase implements Database {
     timeout.abort();
   }
 
+  heard(): void {
+    this.#names = this.directUrl === this.#options.url;
+  }
+
   async query<Row extends object>(
     sql: string,
     values: readonly unknown[] = [],
-    { urgent = false, timeoutMs }: QueryOptions = {},
+    { urgent = false, timeoutMs, name }: QueryOptions = {},
   ): Promise<Row[]> {
     const usual = this.#options.queryTimeoutMs ?? 30_000;
-    const statement = { text: sql, values: [...values], query_timeout: Math.min(timeoutMs ?? usual, usual) };
+    const statement = {
+      text: sql,
+      values: [...values],
+      query_timeout: Math.min(timeoutMs ?? usual, usual),
+    };
     try {
-      return await this.#untilAlone(async () => (await this.#connected(urgent).query<Row>(statement)).rows);
+      return await this.#untilAlone(async () => {
+        const named = this.#names && name !== undefined;
+        const pool = this.#connected(urgent);
+        try {
+          return (await pool.query<Row>(named ? { ...statement, name } : statement)).rows;
+        } catch (error) {
+          if (!named || !knowsNoName(error)) throw error;
+          // Nothing was done: it fails before it begins.
+          this.#names = false;
+          return (await pool.query<Row>(statement)).rows;
+        }
+      });
     } catch (error) {
       if (isUnstorable(error)) return [];
       throw this.#fault(error);

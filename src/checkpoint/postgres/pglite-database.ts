@@ -105,6 +105,10 @@ export class PgliteDatabase implements Database {
     return rows;
   }
 
+  heard(): void {
+    // There is nobody to hear.
+  }
+
   exclusively<T>(
     _lock: number,
     work: (run: (sql: string, values?: readonly unknown[]) => Promise<object[]>) => Promise<T>,

@@ -90,6 +90,18 @@ export function hasMetAnother(error: unknown): boolean {
   return error instanceof Error && MET.has(codeOf(error));
 }
 
+/** What a connection says that is not the one on which the statement was prepared; or whose tables have changed since. */
+const NAMELESS = new Set([
+  "26000", // invalid_sql_statement_name
+  "42P05", // duplicate_prepared_statement
+  "0A000", // feature_not_supported: "cached plan must not change result type"
+]);
+
+/** Whether a statement was not begun because of its name; unnamed it may be. */
+export function knowsNoName(error: unknown): boolean {
+  return error instanceof Error && NAMELESS.has(codeOf(error));
+}
+
 /** A value that the encoding cannot hold (a NUL): it equals nothing that is stored. */
 export function isUnstorable(error: unknown): boolean {
   return error instanceof Error && codeOf(error) === "22021";

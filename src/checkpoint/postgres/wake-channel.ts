@@ -35,12 +35,15 @@ export class WakeChannel {
       url,
       channel: CHANNEL,
       probe: () => this.#notifier.probe(),
+      greeting: this.#notifier.greeting,
       onPayload: (payload) => {
         const said = this.#notifier.read(payload);
         if (said !== "own") for (const wake of said) this.#wake(wake);
         return said === "own";
       },
       onHearing: (hears, why) => {
+        this.#notifier.hearing(hears);
+        if (hears) this.#database.heard();
         this.#onHearing(hears, why);
         this.#wake({ kind: "rescan" });
       },

@@ -1,6 +1,12 @@
 import { applyOps, type Message, type Snapshot, type Values } from "../../../engine/index.js";
 import type { Json } from "../../../lib/json.js";
-import type { CheckpointRecord, Loaded, TaskRecord, ThreadHead, ThreadRef } from "../../checkpointer.js";
+import type {
+  CheckpointRecord,
+  Loaded,
+  TaskRecord,
+  ThreadHead,
+  ThreadRef,
+} from "../../checkpointer.js";
 import type { Database } from "../database.js";
 import {
   checkpointOf,
@@ -23,6 +29,7 @@ async function threadRow(database: Database, ref: ThreadRef): Promise<ThreadRow 
   const [row] = await database.query<ThreadRow>(
     "SELECT * FROM holdpoint.thread WHERE tenant = $1 AND thread_id = $2",
     [ref.tenant, ref.threadId],
+    { name: "thread" },
   );
   return row ?? null;
 }
@@ -51,6 +58,7 @@ export async function load(
   const [row] = await database.query<{ loaded: LoadedJson | { readonly seq: number } }>(
     "SELECT holdpoint.load_v1($1, $2) AS loaded",
     [ref.tenant, ref.threadId],
+    { name: "load" },
   );
   // An id that no text can be is no thread's.
   if (row === undefined) return { head: null, seq: 0 };

@@ -1,36 +1,46 @@
-import { taskIds, type Interrupt, type Position } from "../../../engine/index.js";
 import type {
-  CheckpointWrite,
   Enqueue,
   Enqueued,
   Fork,
   Forked,
   RequestKey,
-  RunStart,
   StopOutcome,
   StopRequest,
   ThreadRef,
-  Write,
   Written,
 } from "../../checkpointer.js";
 import type { Database } from "../database.js";
-import type { InterruptBody } from "../rows.js";
+import {
+  arrayOf,
+  checkpointJson,
+  headJson,
+  keyJson,
+  tasksJson,
+  text,
+  WRITE_COLUMNS,
+  type WriteRow,
+} from "./write-row.js";
 
 /** The function of the database behind every write of a thread. */
-const WRITE = "holdpoint.write_v2";
+const WRITE = "holdpoint.write_v3";
+const ONE = `SELECT ${WRITE}(${WRITE_COLUMNS.map((_, i) => `$${i + 1}`).join(", ")}) AS answer`;
+// The rows of a function come in order, and so the locks are taken: no ORDER BY, which might sort after the calls.
+const SEVERAL = `SELECT ${WRITE}(${WRITE_COLUMNS.map(({ as }, i) => `c${i}${as ?? ""}`).join(", ")}) AS answer
+  FROM unnest(${WRITE_COLUMNS.map(({ type }, i) => `$${i + 1}::${type}[]`).join(", ")}) AS w (${WRITE_COLUMNS.map((_, i) => `c${i}`).join(", ")})`;
 
-/** Atomic changes of threads as `writeArgument` gives them, in one round trip and one transaction; answers in the same order. */
-export async function writeAll(database: Database, args: readonly string[]): Promise<readonly Written[]> {
-  // The rows of a function come in order, and so the locks are taken: no ORDER BY, which might sort after the calls.
+/** Atomic changes of threads as `writeRow` gives them, in one round trip and one transaction; answers in the same order. */
+export async function writeAll(database: Database, writes: readonly WriteRow[]): Promise<readonly Written[]> {
+  const [first] = writes;
   const rows =
-    args.length === 1
-      ? await database.query<Answered<Answer>>(`SELECT ${WRITE}($1) AS answer`, args)
+    writes.length === 1 && first !== undefined
+      ? await database.query<Answered<Answer>>(ONE, first.values, { name: WRITE })
       : await database.query<Answered<Answer>>(
-          `SELECT ${WRITE}(w) AS answer FROM jsonb_array_elements($1::jsonb) w`,
-          [`[${args.join(",")}]`],
+          SEVERAL,
+          WRITE_COLUMNS.map((_, i) => arrayOf(writes.map(({ values }) => values[i] ?? null))),
+          { name: `${WRITE} of several` },
         );
-  if (rows.length !== args.length) throw new Error(`${rows.length} answers to ${args.length} writes`);
-  return rows.map((row) => writtenOf(answerOf(row)));
+  if (rows.length !== writes.length) throw new Error(`${rows.length} answers to ${writes.length} writes`);
+  return rows.map((row, i) => writtenOf(answerOf(row), writes[i]?.epoch ?? 0));
 }
 
 /** JSON that a function gives is a value already where the driver reads it, and text where it does not. */
@@ -41,55 +51,24 @@ interface Answered<T extends object> {
 const answerOf = <T extends object>({ answer }: Answered<T>): T =>
   typeof answer === "string" ? (JSON.parse(answer) as T) : answer;
 
-const writtenOf = (answer: Answer): Written =>
-  answer.outcome === "stopping"
-    ? { outcome: "stopping", stop: JSON.parse(answer.stop) as StopRequest }
-    : answer;
+/** What goes without saying is left out: the epoch that the write came with, no queue. */
+const writtenOf = (answer: Answer, epoch: number): Written => {
+  if (answer.outcome === "stopping")
+    return { outcome: "stopping", stop: JSON.parse(answer.stop) as StopRequest };
+  if (answer.outcome !== "committed") return answer;
+  return {
+    outcome: "committed",
+    epoch: answer.epoch ?? epoch,
+    queued: answer.queued ?? false,
+    dropped: answer.dropped ?? [],
+  };
+};
 
-type Answer = Exclude<Written, { outcome: "stopping" }> | { outcome: "stopping"; stop: string };
-
-const text = (value: unknown): string => JSON.stringify(value);
-const textOr = (value: unknown): string | null =>
-  value === null || value === undefined ? null : JSON.stringify(value);
-
-/** One write as the function takes it. What users wrote goes as JSON text inside the JSON. */
-export function writeArgument(given: Write): string {
-  const { ref, guard, head, checkpoint, start, end, position, create } = given;
-  return JSON.stringify({
-    tenant: ref.tenant,
-    thread: ref.threadId,
-    run: given.runId,
-    guard:
-      guard.by === "seq"
-        ? { by: "seq", from: guard.from }
-        : { by: "run", from: guard.from, epoch: guard.epoch, sees: guard.seesStop },
-    at: given.at,
-    seq: given.seq,
-    limit: given.limit,
-    head: headJson(head),
-    events: text(given.events),
-    // Of two at one place in one write, the later one counts.
-    messages: [...new Map(given.messages.map(({ pos, message }) => [pos, text(message)]))],
-    open: given.open.map(openJson),
-    decide: given.decide.map(({ id, status, answer, resumedBy, at }) => ({
-      id,
-      status,
-      answer: textOr(answer),
-      decided: answer?.decision ?? null,
-      decided_by: textOr(answer?.by),
-      resumed_by: resumedBy,
-      at,
-    })),
-    retext: given.retext.map(({ id, message, data }) => ({ id, message: text(message), data: text(data) })),
-    ...(create === undefined ? {} : { create: { metadata: text(create.metadata) } }),
-    ...(position === undefined ? {} : { position: text(position), tasks: tasksJson(position) }),
-    ...(checkpoint === undefined ? {} : { checkpoint: checkpointJson(checkpoint) }),
-    ...(start === undefined ? {} : { start: startJson(start) }),
-    ...(end === undefined ? {} : { end: { status: end.status, outcome: text(end) } }),
-    ...(given.drop === true ? { drop: true } : {}),
-    ...(given.key === undefined ? {} : { key: keyJson(given.key) }),
-  });
-}
+type Committed = Extract<Written, { outcome: "committed" }>;
+type Answer =
+  | Exclude<Written, { outcome: "stopping" | "committed" }>
+  | { outcome: "stopping"; stop: string }
+  | ({ outcome: "committed" } & Partial<Committed>);
 
 /** Makes a run wait, in one round trip. */
 export async function enqueue(database: Database, given: Enqueue): Promise<Enqueued> {
@@ -163,78 +142,4 @@ interface StopAnswer {
   readonly run: string;
   readonly epoch: number;
   readonly dropped: readonly string[];
-}
-
-/** As the functions of the database take it. */
-const keyJson = ({ key, body, expiresAt }: RequestKey): Record<string, string> => ({
-  key,
-  body,
-  expires_at: expiresAt,
-});
-
-const tasksJson = (position: Position): string[] => taskIds(position).map((id) => text(id));
-
-const headJson = (head: Write["head"]): Record<string, unknown> => ({
-  graph: head.graph,
-  status: head.status,
-  step: head.step,
-  current_node: textOr(head.currentNode),
-  next_nodes: text(head.nextNodes),
-  interrupt_reason: textOr(head.interruptReason),
-});
-
-function checkpointJson(checkpoint: CheckpointWrite): Record<string, unknown> {
-  return {
-    id: checkpoint.id,
-    source: checkpoint.source,
-    path: text(checkpoint.path),
-    ops: text(checkpoint.ops),
-    values: textOr(checkpoint.values),
-    since_bytes: checkpoint.sinceValues.bytes,
-    values_size: checkpoint.sinceValues.size,
-  };
-}
-
-function startJson(start: RunStart): Record<string, unknown> {
-  return {
-    run_id: start.runId,
-    graph: start.graph,
-    resumes: start.resumes,
-    recursion_limit: start.recursionLimit,
-    metadata: text(start.metadata),
-    decision: textOr(start.decision),
-    first_seq: start.firstSeq,
-    first_step: start.firstStep,
-    worker: start.worker,
-  };
-}
-
-function openJson(interrupt: Interrupt): Record<string, unknown> {
-  const { kind, pauses, reason, responseSchema, decisions, named, plain, path, expiresIn, onExpiry } =
-    interrupt;
-  const body: InterruptBody = {
-    kind,
-    pauses,
-    reason,
-    responseSchema,
-    decisions,
-    named,
-    plain,
-    path,
-    ...(expiresIn === undefined ? {} : { expiresIn }),
-    ...(onExpiry === undefined ? {} : { onExpiry }),
-  };
-  return {
-    id: interrupt.id,
-    run_id: interrupt.runId,
-    graph: interrupt.graph,
-    task_id: text(interrupt.taskId),
-    key: text(interrupt.key),
-    node: text(interrupt.node),
-    body: text(body),
-    message: text(interrupt.message),
-    data: text(interrupt.data),
-    created_at: interrupt.createdAt,
-    expires_at: interrupt.expiresAt,
-  };
 }

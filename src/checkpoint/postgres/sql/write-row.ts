@@ -1,0 +1,242 @@
+/** A write as `write_v3` in migrations/0010_writes.sql takes it. */
+import { taskIds, type Interrupt, type Position } from "../../../engine/index.js";
+import { HoldpointError } from "../../../errors.js";
+import type { CheckpointWrite, RequestKey, RunStart, Write } from "../../checkpointer.js";
+import type { InterruptBody } from "../rows.js";
+
+/**
+ * The arguments of the function, in order: in a group the array that each comes in, and as what it is taken out of it. The
+ * words of users are JSON texts that nothing has to read: as parts of one JSON they would be escaped and parsed once more.
+ */
+export const WRITE_COLUMNS: readonly { readonly type: string; readonly as?: string }[] = [
+  { type: "text" }, // tenant
+  { type: "text" }, // thread
+  { type: "text" }, // run
+  { type: "bigint" }, // from
+  { type: "bigint" }, // epoch
+  { type: "text" }, // sees
+  { type: "timestamptz" }, // at
+  { type: "bigint" }, // seq
+  { type: "bigint" }, // limit
+  { type: "text" }, // graph
+  { type: "text" }, // status
+  { type: "integer" }, // step
+  { type: "text" }, // current node
+  { type: "text" }, // next nodes
+  { type: "text" }, // interrupt reason
+  { type: "text" }, // events
+  { type: "text", as: "::integer[]" }, // places of messages
+  { type: "text", as: "::text[]" }, // bodies of messages
+  { type: "text" }, // position
+  { type: "text", as: "::text[]" }, // tasks
+  { type: "text" }, // checkpoint: id
+  { type: "text" }, // source
+  { type: "text" }, // path
+  { type: "text" }, // ops
+  { type: "text" }, // values
+  { type: "bigint" }, // bytes since the values were whole
+  { type: "bigint" }, // size of the values
+  { type: "jsonb" }, // what few writes have
+];
+
+export interface WriteRow {
+  readonly values: readonly (string | null)[];
+  /** Characters of all values, about. */
+  readonly size: number;
+  /** The epoch that the write is fenced by. */
+  readonly epoch: number;
+}
+
+/** Bytes of one write at the most: what is read back as one JSON must fit into it. */
+const MOST_BYTES = 256 * 1024 * 1024 - 1;
+
+export const text = (value: unknown): string => JSON.stringify(value);
+const textOr = (value: unknown): string | null =>
+  value === null || value === undefined ? null : JSON.stringify(value);
+
+/** One write, as the function takes it. Throws HoldpointError `not_storable`. */
+export function writeRow(given: Write): WriteRow {
+  const { ref, guard, head, checkpoint, position } = given;
+  // Of two at one place in one write, the later one counts.
+  const messages = [...new Map(given.messages.map(({ pos, message }) => [pos, text(message)]))];
+  const epoch = guard.by === "run" ? guard.epoch : null;
+  const values = [
+    ref.tenant,
+    ref.threadId,
+    given.runId,
+    String(guard.from),
+    epoch === null ? null : String(epoch),
+    guard.by === "run" ? guard.seesStop : null,
+    given.at,
+    String(given.seq),
+    String(given.limit),
+    head.graph,
+    head.status,
+    String(head.step),
+    textOr(head.currentNode),
+    text(head.nextNodes),
+    textOr(head.interruptReason),
+    text(given.events),
+    `{${messages.map(([pos]) => pos).join(",")}}`,
+    arrayOf(messages.map(([, body]) => body)),
+    position === undefined ? null : text(position),
+    position === undefined ? null : arrayOf(tasksJson(position)),
+    ...checkpointValues(checkpoint),
+    rest(given),
+  ];
+  return { values, size: storable(values), epoch: epoch ?? 0 };
+}
+
+const checkpointValues = (checkpoint: CheckpointWrite | undefined): (string | null)[] =>
+  checkpoint === undefined
+    ? [null, null, null, null, null, null, null]
+    : [
+        checkpoint.id,
+        checkpoint.source,
+        text(checkpoint.path),
+        text(checkpoint.ops),
+        textOr(checkpoint.values),
+        String(checkpoint.sinceValues.bytes),
+        String(checkpoint.sinceValues.size),
+      ];
+
+/** What few writes have; null for a step of a run that goes on, which the function writes by a shorter way. */
+function rest(given: Write): string | null {
+  const { guard, head, checkpoint, position, create, start, end, open, decide, retext } = given;
+  const more = {
+    ...(create === undefined ? {} : { create: { metadata: text(create.metadata) } }),
+    ...(start === undefined ? {} : { start: startJson(start) }),
+    ...(end === undefined ? {} : { end: { status: end.status, outcome: text(end) } }),
+    ...(open.length === 0 ? {} : { open: open.map(openJson) }),
+    ...(decide.length === 0 ? {} : { decide: decide.map(decideJson) }),
+    ...(retext.length === 0 ? {} : { retext: retext.map(retextJson) }),
+    ...(given.drop === true ? { drop: true } : {}),
+    ...(given.key === undefined ? {} : { key: keyJson(given.key) }),
+  };
+  const isStep =
+    guard.by === "run" &&
+    given.seq > guard.from &&
+    head.status === "running" &&
+    checkpoint !== undefined &&
+    position !== undefined;
+  return isStep && Object.keys(more).length === 0 ? null : JSON.stringify(more);
+}
+
+/** What no text of the database can be: a NUL, or half of a sign. */
+const UNSTORABLE = /\0|\p{Surrogate}/u;
+
+/** Characters of a write. The database would cut the connection over what is too large, and store other signs for half ones. */
+function storable(values: readonly (string | null)[]): number {
+  const size = values.reduce((sum, value) => sum + (value?.length ?? 0), 0);
+  // Of what is no JSON; in JSON such signs are escaped.
+  const odd = values.slice(0, 11).find((value) => value !== null && UNSTORABLE.test(value));
+  const isLarge =
+    size > MOST_BYTES / 3 &&
+    values.reduce((sum, value) => sum + Buffer.byteLength(value ?? ""), 0) > MOST_BYTES;
+  if (odd !== undefined || isLarge)
+    throw new HoldpointError(
+      "not_storable",
+      `the database does not take it: ${isLarge ? "a write of this size exceeds the maximum of 256 MB" : `${JSON.stringify(odd)} is not a text`}`,
+    );
+  return size;
+}
+
+/** An array as PostgreSQL reads it. */
+export const arrayOf = (items: readonly (string | null)[]): string =>
+  `{${items.map((item) => (item === null ? "NULL" : `"${item.replace(/["\\]/g, "\\$&")}"`)).join(",")}}`;
+
+/** As the functions of the database take it. */
+export const keyJson = ({ key, body, expiresAt }: RequestKey): Record<string, string> => ({
+  key,
+  body,
+  expires_at: expiresAt,
+});
+
+export const tasksJson = (position: Position): string[] => taskIds(position).map((id) => text(id));
+
+export const headJson = (head: Write["head"]): Record<string, unknown> => ({
+  graph: head.graph,
+  status: head.status,
+  step: head.step,
+  current_node: textOr(head.currentNode),
+  next_nodes: text(head.nextNodes),
+  interrupt_reason: textOr(head.interruptReason),
+});
+
+export function checkpointJson(checkpoint: CheckpointWrite): Record<string, unknown> {
+  return {
+    id: checkpoint.id,
+    source: checkpoint.source,
+    path: text(checkpoint.path),
+    ops: text(checkpoint.ops),
+    values: textOr(checkpoint.values),
+    since_bytes: checkpoint.sinceValues.bytes,
+    values_size: checkpoint.sinceValues.size,
+  };
+}
+
+function startJson(start: RunStart): Record<string, unknown> {
+  return {
+    run_id: start.runId,
+    graph: start.graph,
+    resumes: start.resumes,
+    recursion_limit: start.recursionLimit,
+    metadata: text(start.metadata),
+    decision: textOr(start.decision),
+    first_seq: start.firstSeq,
+    first_step: start.firstStep,
+    worker: start.worker,
+  };
+}
+
+function openJson(interrupt: Interrupt): Record<string, unknown> {
+  const { kind, pauses, reason, responseSchema, decisions, named, plain, path, expiresIn, onExpiry } =
+    interrupt;
+  const body: InterruptBody = {
+    kind,
+    pauses,
+    reason,
+    responseSchema,
+    decisions,
+    named,
+    plain,
+    path,
+    ...(expiresIn === undefined ? {} : { expiresIn }),
+    ...(onExpiry === undefined ? {} : { onExpiry }),
+  };
+  return {
+    id: interrupt.id,
+    run_id: interrupt.runId,
+    graph: interrupt.graph,
+    task_id: text(interrupt.taskId),
+    key: text(interrupt.key),
+    node: text(interrupt.node),
+    body: text(body),
+    message: text(interrupt.message),
+    data: text(interrupt.data),
+    created_at: interrupt.createdAt,
+    expires_at: interrupt.expiresAt,
+  };
+}
+
+const decideJson = ({
+  id,
+  status,
+  answer,
+  resumedBy,
+  at,
+}: Write["decide"][number]): Record<string, unknown> => ({
+  id,
+  status,
+  answer: textOr(answer),
+  decided: answer?.decision ?? null,
+  decided_by: textOr(answer?.by),
+  resumed_by: resumedBy,
+  at,
+});
+
+const retextJson = ({ id, message, data }: Write["retext"][number]): Record<string, unknown> => ({
+  id,
+  message: text(message),
+  data: text(data),
+});
