@@ -1,12 +1,6 @@
 import { applyOps, type Message, type Snapshot, type Values } from "../../../engine/index.js";
 import type { Json } from "../../../lib/json.js";
-import type {
-  CheckpointRecord,
-  Loaded,
-  TaskRecord,
-  ThreadHead,
-  ThreadRef,
-} from "../../checkpointer.js";
+import type { CheckpointRecord, Loaded, TaskRecord, ThreadHead, ThreadRef } from "../../checkpointer.js";
 import type { Database } from "../database.js";
 import {
   checkpointOf,
