@@ -279,6 +279,38 @@ onEveryStorage("a stop", (server) => {
     held.open();
   });
 
+  it("that comes while a step is being committed lets no node begin behind it", async () => {
+    const begun: string[] = [];
+    const graph = server.add(
+      new StateGraph({ state: z.object({}) })
+        .addNode("FIRST", () => void begun.push("FIRST"))
+        .addNode("SECOND", () => void begun.push("SECOND"))
+        .addEdge(START, "FIRST")
+        .addEdge("FIRST", "SECOND")
+        .addEdge("SECOND", END)
+        .compile(),
+    );
+    const thread = unique("t");
+    const { checkpointer } = server.runtime;
+    const write = checkpointer.write.bind(checkpointer);
+    const spy = vi.spyOn(checkpointer, "write").mockImplementation(async (given) => {
+      const written = await write(given);
+      if (given.ref.threadId !== thread || given.head.step !== 1) return written;
+      spy.mockRestore();
+      // The step is stored, and its run does not know yet.
+      const accepted = stopAccepted(server);
+      stopped = server.post(`/threads/${thread}/stop`).then((answer) => answer);
+      await accepted;
+      await settled();
+      return written;
+    });
+    let stopped: Promise<unknown> = Promise.resolve();
+    const result = expectJson(await server.post(`/threads/${thread}/run`, { graph }), 200, "result");
+    expect(result).toMatchObject({ status: "stopped", step: 1, next_nodes: ["SECOND"] });
+    expect(begun).toEqual(["FIRST"]);
+    await stopped;
+  });
+
   it("that races a quick run says what became of it", async () => {
     const graph = server.add(single(() => "worked"));
     for (let i = 0; i < 20; i++) {
