@@ -5,15 +5,8 @@ const BARE = 300;
 /** Bytes of a value that is no text, about. */
 const VALUE = 8;
 
-const weights = new WeakMap<RunEvent, number>();
-
 /** How many bytes an event takes while it waits, about: those of its texts, and something for the rest. */
-export function weightOf(event: RunEvent): number {
-  let weight = weights.get(event);
-  if (weight === undefined)
-    weights.set(event, (weight = BARE + event.content.length + valueWeight(event.data)));
-  return weight;
-}
+export const weightOf = (event: RunEvent): number => BARE + event.content.length + valueWeight(event.data);
 
 function valueWeight(value: unknown): number {
   if (typeof value === "string") return value.length;
