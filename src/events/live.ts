@@ -34,7 +34,15 @@ export interface LivePlace {
   readonly goesOn?: boolean;
 }
 
-type Listener = (what: readonly RunEvent[] | "ended" | "woken" | "stirred", base: number) => void;
+/** An event as all readers of its thread are handed it. */
+interface Happened {
+  readonly event: RunEvent;
+  readonly base: number;
+  /** Bytes, about: weighed once for all of them. */
+  readonly weight: number;
+}
+
+type Listener = (what: readonly Happened[] | "ended" | "woken" | "stirred") => void;
 
 /** The commit with which a run began that executes here, as long as it is the thread's last. */
 interface Begun {
@@ -82,7 +90,10 @@ export class Live {
       if (channel.pending.length > 0)
         channel.pending = channel.pending.filter((event) => event.seq > committed);
     }
-    for (const listener of channel.listeners) listener(events, base);
+    if (channel.listeners.size > 0) {
+      const happened = events.map((event) => ({ event, base, weight: weightOf(event) }));
+      for (const listener of channel.listeners) listener(happened);
+    }
     if (graph !== null) for (const event of events) for (const tap of this.#taps) tap(event, graph);
     if (!goesOn) this.#sweep(key, channel);
   }
@@ -100,7 +111,7 @@ export class Live {
     const channel = this.#channels.get(key);
     if (channel === undefined) return;
     channel.begun = null;
-    for (const listener of channel.listeners) listener("ended", 0);
+    for (const listener of channel.listeners) listener("ended");
     this.#sweep(key, channel);
   }
 
@@ -111,14 +122,14 @@ export class Live {
       const channel = this.#channels.get(each);
       if (channel === undefined) continue;
       channel.begun = null;
-      for (const listener of channel.listeners) listener("woken", 0);
+      for (const listener of channel.listeners) listener("woken");
       this.#sweep(each, channel);
     }
   }
 
   /** Live events of the thread happened in another process: its readers look for them. */
   stir(key: string): void {
-    for (const listener of this.#channels.get(key)?.listeners ?? []) listener("stirred", 0);
+    for (const listener of this.#channels.get(key)?.listeners ?? []) listener("stirred");
   }
 
   /** All readers end once they have what came before, and new ones with what the log has. */
@@ -130,26 +141,25 @@ export class Live {
   /** `notify` says that some wait. */
   subscribe(key: string, notify: () => void): Subscription {
     const channel = this.#channel(key);
-    let waiting: { readonly event: RunEvent; readonly base: number }[] = [];
+    let waiting: Happened[] = [];
     let bytes = 0;
     let lost = false;
     let ended = this.#closed;
     let woken = false;
     let stirred = false;
-    const listener: Listener = (what, base) => {
+    const listener: Listener = (what) => {
       if (what === "ended") ended = true;
       else if (what === "woken") woken = true;
       else if (what === "stirred") stirred = true;
       else {
-        for (const event of what) {
-          const weight = weightOf(event);
-          bytes += weight;
+        for (const one of what) {
+          bytes += one.weight;
           if (bytes > this.#bound && waiting.length > 0) {
             waiting = [];
-            bytes = weight;
+            bytes = one.weight;
             lost = true;
           }
-          waiting.push({ event, base });
+          waiting.push(one);
         }
       }
       notify();

@@ -72,6 +72,7 @@ class Tail {
   readonly #options: TailOptions;
   #cursor: number;
   #wake = deferred();
+  #isAwake = false;
   /** Live events that are not given yet, in order. */
   #edge: readonly RunEvent[] = [];
   /** The log was read at least to here. */
@@ -89,7 +90,12 @@ class Tail {
 
   async *batches(): AsyncGenerator<readonly RunEvent[], void, undefined> {
     const { key, live, signal } = this.#options;
-    const notify = (): void => this.#wake.resolve();
+    const notify = (): void => {
+      // Many events wake once.
+      if (this.#isAwake) return;
+      this.#isAwake = true;
+      this.#wake.resolve();
+    };
     const subscription = live.subscribe(key, notify);
     signal.addEventListener("abort", notify);
     try {
@@ -99,6 +105,7 @@ class Tail {
       while (!signal.aborted) {
         if (this.#isBehind && !(yield* this.#catchUp(subscription))) return;
         this.#wake = deferred();
+        this.#isAwake = false;
         // From here on it wakes; before, whoever left was not heard.
         if (isAborted(signal)) return;
         const { events, lost, behind, stirred, ended } = subscription.take(this.#cursor);

@@ -1,5 +1,4 @@
 import type { RunEvent } from "../engine/index.js";
-import { memo } from "../lib/memo.js";
 
 /** Bytes of an event beside its texts, about. */
 const BARE = 300;
@@ -7,9 +6,7 @@ const BARE = 300;
 const VALUE = 8;
 
 /** How many bytes an event takes while it waits, about: those of its texts, and something for the rest. */
-export const weightOf = memo(function weightOf(event: RunEvent): number {
-  return BARE + event.content.length + valueWeight(event.data);
-});
+export const weightOf = (event: RunEvent): number => BARE + event.content.length + valueWeight(event.data);
 
 function valueWeight(value: unknown): number {
   if (typeof value === "string") return value.length;

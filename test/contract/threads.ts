@@ -24,6 +24,20 @@ export function threadsContract(subject: Subject): void {
     expect((await headOf(cp, ref)).threadId).toBe(ref.threadId);
   });
 
+  test("threads that are loaded at the same time are each itself, also those that are not there and ids that nothing has", async () => {
+    const cp = subject();
+    const refs = Array.from({ length: 5 }, () => freshRef());
+    for (const ref of refs) await begin(cp, { ref });
+    const others = [freshRef(), { ...freshRef(), threadId: "no\u0000id" }, freshRef()];
+    const asked = [refs[4], others[0], refs[0], refs[0], others[1], refs[3], others[2], refs[1]];
+    const loaded = await Promise.all(asked.map((ref) => cp.load(ref ?? freshRef())));
+    expect(loaded.map(({ head }) => head?.threadId ?? null)).toEqual(
+      asked.map((ref) => (ref !== undefined && refs.includes(ref) ? ref.threadId : null)),
+    );
+    for (const [i, ref] of asked.entries())
+      if (ref !== undefined) expect(await cp.load(ref)).toEqual(loaded[i]);
+  });
+
   describe("a thread that is not there", () => {
     test("has no head and begins at 0", async () => {
       const cp = subject();

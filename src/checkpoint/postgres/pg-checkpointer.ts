@@ -31,6 +31,7 @@ import type {
 } from "../checkpointer.js";
 import type { Database } from "./database.js";
 import { GroupCommit } from "./group-commit.js";
+import { GroupRead } from "./group-read.js";
 import { migrate } from "./migrate.js";
 import { PgDatabase, type PgOptions } from "./pg-database.js";
 import { PgliteDatabase, type PgliteOptions } from "./pglite-database.js";
@@ -78,6 +79,7 @@ export class PgCheckpointer implements Checkpointer {
   readonly presence: Presence;
   readonly #db: Database;
   readonly #writes = new GroupCommit<WriteRow, Written>((writes) => writeAll(this.#db, writes));
+  readonly #loads = new GroupRead((refs: readonly ThreadRef[]) => load(this.#db, refs));
   readonly #channel: WakeChannel;
   #opened: Promise<void> | null = null;
 
@@ -138,7 +140,7 @@ export class PgCheckpointer implements Checkpointer {
   }
 
   load(ref: ThreadRef): ReturnType<Checkpointer["load"]> {
-    return load(this.#db, ref);
+    return this.#loads.read(ref);
   }
 
   loadAt(ref: ThreadRef, checkpoint: { id: string } | { seq: number }): ReturnType<Checkpointer["loadAt"]> {

@@ -33,6 +33,10 @@ export async function thread(database: Database, ref: ThreadRef): Promise<Thread
   return row === null ? null : threadOf(row);
 }
 
+const LOAD = "SELECT holdpoint.load_v1($1, $2) AS loaded";
+const LOAD_ALL =
+  "SELECT holdpoint.load_v1(t.tenant, t.thread) AS loaded FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS t (tenant, thread, place) ORDER BY t.place";
+
 /** What `load_v1` gives; inside JSON a time is a string. */
 interface LoadedJson {
   readonly thread: ThreadRow;
@@ -44,19 +48,26 @@ interface LoadedJson {
   readonly run: RunRow | null;
 }
 
-/** A thread as it stands: its values from the last time they were stored whole, and the changes since. */
-export async function load(
-  database: Database,
-  ref: ThreadRef,
-): Promise<Loaded | { readonly head: null; readonly seq: number }> {
-  const [row] = await database.query<{ loaded: LoadedJson | { readonly seq: number } }>(
-    "SELECT holdpoint.load_v1($1, $2) AS loaded",
-    [ref.tenant, ref.threadId],
-    { name: "load" },
+type Found = Loaded | { readonly head: null; readonly seq: number };
+
+/** Threads as they stand, in the order of `refs`, in one round trip. */
+export async function load(database: Database, refs: readonly ThreadRef[]): Promise<Found[]> {
+  const [first] = refs;
+  const isOne = first !== undefined && refs.length === 1;
+  const rows = await database.query<{ loaded: LoadedJson | { readonly seq: number } }>(
+    isOne ? LOAD : LOAD_ALL,
+    isOne
+      ? [first.tenant, first.threadId]
+      : [refs.map(({ tenant }) => tenant), refs.map(({ threadId }) => threadId)],
+    { name: isOne ? "load" : "load all" },
   );
   // An id that no text can be is no thread's.
-  if (row === undefined) return { head: null, seq: 0 };
-  const { loaded } = row;
+  if (isOne && rows.length === 0) return [{ head: null, seq: 0 }];
+  return rows.map(({ loaded }) => foundOf(loaded));
+}
+
+/** A thread's values are those of the last time they were stored whole, and the changes since. */
+function foundOf(loaded: LoadedJson | { readonly seq: number }): Found {
   if ("seq" in loaded) return { head: null, seq: loaded.seq };
   const { thread: head, ops, context, asked, records, run } = loaded;
   return {
