@@ -74,6 +74,20 @@ describe.each(["PostgreSQL", "embedded"])("on %s", (kind) => {
     expect(await groupsOf(query, runs)).toEqual([30]);
   });
 
+  test("ids with any signs come through a group as they are", async () => {
+    const { cp, query } = storage;
+    const { tenant } = freshRef();
+    const ids = ['"', "\\", "a\nb", '\u001f"\\"', "{,}", "NULL", "", " ", "ü😀", "\u2028"];
+    const runs = await simultaneously(ids.length, (i) =>
+      begin(cp, { ref: { tenant, threadId: ids[i] ?? "" } }),
+    );
+    const steps = runs.map((run) => commitStep(run));
+    const written = await Promise.all(steps.map((write) => cp.write(write)));
+    expect(written).toEqual(runs.map(committed));
+    expect(await groupsOf(query, runs)).toEqual([ids.length]);
+    for (const [i, { ref }] of runs.entries()) expect((await headOf(cp, ref)).seq).toBe(steps[i]?.seq);
+  });
+
   test("the members of a group are written in the order of their keys, whatever order they came in", async () => {
     const { cp, query } = storage;
     const { tenant } = freshRef();

