@@ -6,7 +6,7 @@ import type { Checkpointer } from "../checkpoint/checkpointer.js";
 import { FLAGS, readSettings, settingsHelp, type Settings } from "../config.js";
 import { didYouMean } from "../lib/nearest.js";
 import { isLoopback } from "../lib/loopback.js";
-import { currentRun } from "../runs/index.js";
+import { followRuns } from "../runs/index.js";
 import { createLogger, type PinoLogger } from "../telemetry/index.js";
 import { UsageError } from "./usage-error.js";
 
@@ -38,6 +38,7 @@ export async function serve(args: readonly string[]): Promise<void> {
     );
   }
   const checkpointer = pickCheckpointer(settings, log);
+  const currentRun = followRuns();
   process.on("unhandledRejection", (error) =>
     log.error({ err: error, ...currentRun() }, "node code let a rejection fall; the run goes on"),
   );

@@ -1,4 +1,4 @@
-export { currentRun } from "./execute-run.js";
+export { followRuns } from "./execute-run.js";
 export { expiryOf } from "./expiry.js";
 export { newMessageSchema } from "./message-input.js";
 export type { CheckpointRecord, RequestKey, ThreadRef } from "../checkpoint/checkpointer.js";

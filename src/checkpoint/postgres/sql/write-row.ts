@@ -58,7 +58,10 @@ const textOr = (value: unknown): string | null =>
 export function writeRow(given: Write): WriteRow {
   const { ref, guard, head, checkpoint, position } = given;
   // Of two at one place in one write, the later one counts.
-  const messages = [...new Map(given.messages.map(({ pos, message }) => [pos, text(message)]))];
+  const messages =
+    given.messages.length === 0
+      ? []
+      : [...new Map(given.messages.map(({ pos, message }) => [pos, text(message)]))];
   const epoch = guard.by === "run" ? guard.epoch : null;
   const values = [
     ref.tenant,
@@ -102,8 +105,13 @@ const checkpointValues = (checkpoint: CheckpointWrite | undefined): (string | nu
 
 /** What few writes have; null for a step of a run that goes on, which the function writes by a shorter way. */
 function rest(given: Write): string | null {
-  const { guard, head, checkpoint, position, create, start, end, open, decide, retext } = given;
-  const more = {
+  const { create, start, end, open, decide, retext } = given;
+  const isPlain =
+    (create ?? start ?? end ?? given.key) === undefined &&
+    open.length + decide.length + retext.length === 0 &&
+    given.drop !== true;
+  if (isPlain) return isStep(given) ? null : "{}";
+  return JSON.stringify({
     ...(create === undefined ? {} : { create: { metadata: text(create.metadata) } }),
     ...(start === undefined ? {} : { start: startJson(start) }),
     ...(end === undefined ? {} : { end: { status: end.status, outcome: text(end) } }),
@@ -112,24 +120,25 @@ function rest(given: Write): string | null {
     ...(retext.length === 0 ? {} : { retext: retext.map(retextJson) }),
     ...(given.drop === true ? { drop: true } : {}),
     ...(given.key === undefined ? {} : { key: keyJson(given.key) }),
-  };
-  const isStep =
-    guard.by === "run" &&
-    given.seq > guard.from &&
-    head.status === "running" &&
-    checkpoint !== undefined &&
-    position !== undefined;
-  return isStep && Object.keys(more).length === 0 ? null : JSON.stringify(more);
+  });
 }
+
+const isStep = ({ guard, head, checkpoint, position, seq }: Write): boolean =>
+  guard.by === "run" &&
+  seq > guard.from &&
+  head.status === "running" &&
+  checkpoint !== undefined &&
+  position !== undefined;
 
 /** What no text of the database can be: a NUL, or half of a sign. */
 const UNSTORABLE = /\0|\p{Surrogate}/u;
 
 /** Characters of a write. The database would cut the connection over what is too large, and store other signs for half ones. */
 function storable(values: readonly (string | null)[]): number {
-  const size = values.reduce((sum, value) => sum + (value?.length ?? 0), 0);
-  // Of what is no JSON; in JSON such signs are escaped.
-  const odd = values.slice(0, 11).find((value) => value !== null && UNSTORABLE.test(value));
+  let size = 0;
+  for (const value of values) size += value?.length ?? 0;
+  // Of what is no JSON (tenant, thread, run and graph); in JSON such signs are escaped.
+  const odd = [values[0], values[1], values[2], values[9]].find((name) => UNSTORABLE.test(name ?? ""));
   const isLarge =
     size > MOST_BYTES / 3 &&
     values.reduce((sum, value) => sum + Buffer.byteLength(value ?? ""), 0) > MOST_BYTES;
