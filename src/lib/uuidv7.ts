@@ -1,9 +1,7 @@
-import { Buffer } from "node:buffer";
-
-const DIGITS = Buffer.from("0123456789abcdef");
+const DIGITS = Array.from("0123456789abcdef", (digit) => digit.charCodeAt(0));
 const DASH = 0x2d;
 /** Written in place and read out whole: a string put together from pieces keeps its pieces. */
-const text = Buffer.alloc(36);
+const text = new Array<number>(36).fill(DASH);
 
 /**
  * A UUID version 7 (RFC 9562): sortable by time. `now` is in milliseconds since 1970; ten random bytes are taken from `random`
@@ -21,5 +19,5 @@ export function uuidv7(now: number, random: Uint8Array, from = 0): string {
   put(random[from + 1] ?? 0);
   put(0x80 | ((random[from + 2] ?? 0) & 0x3f));
   for (let i = 3; i < 10; i++) put(random[from + i] ?? 0);
-  return text.toString("latin1");
+  return String.fromCharCode.apply(null, text);
 }
