@@ -264,9 +264,19 @@ export class Attempt {
   }
 }
 
+const ATTEMPT = Symbol("attempt");
+/** One function for all: also of a copy, a wrapper and an heir, and so that all of them have one shape. */
+const SIGNAL = {
+  enumerable: true,
+  get(this: AttemptContext): AbortSignal {
+    return this[ATTEMPT].signal;
+  },
+};
+
 /** What the node holds. A class, so that all of them have one shape: a getter in a literal makes a new one each time. */
 class AttemptContext implements NodeContext {
-  readonly #attempt: Attempt;
+  declare readonly [ATTEMPT]: Attempt;
+  declare readonly signal: AbortSignal;
   readonly threadId: string;
   readonly runId: string;
   readonly step: number;
@@ -282,7 +292,8 @@ class AttemptContext implements NodeContext {
   readonly once: NodeContext["once"];
 
   constructor(attempt: Attempt, task: Task, number: number, { threadId, runId, step, log }: AttemptDeps) {
-    this.#attempt = attempt;
+    Object.defineProperty(this, ATTEMPT, { value: attempt });
+    Object.defineProperty(this, "signal", SIGNAL);
     this.threadId = threadId;
     this.runId = runId;
     this.step = step;
@@ -295,9 +306,5 @@ class AttemptContext implements NodeContext {
     this.emit = (name, value) => attempt.emitCustom(name, value);
     this.interrupt = (request) => attempt.interrupt(request);
     this.once = (key, effect) => attempt.once(key, effect);
-  }
-
-  get signal(): AbortSignal {
-    return this.#attempt.signal;
   }
 }
