@@ -156,8 +156,8 @@ class Execution {
         continue;
       }
       if (this.#isLost()) break;
-      const outcomes = await this.#inFlight.next();
-      if (!this.#isLost()) for (const outcome of outcomes) this.#take(outcome);
+      await this.#inFlight.settled();
+      if (!this.#isLost()) for (const outcome of this.#inFlight.take()) this.#take(outcome);
     }
     return null;
   }
@@ -373,6 +373,8 @@ class Execution {
       const decision = this.#way.denial ?? this.#job.run.decision;
       const ending = { status: final, open, error: fault ?? null, decision };
       const outcome = await outcomeOf(this.#deps.def, this.#at.snapshot, ending, this.#control.cut);
+      // One that came meanwhile: the write would say that it has seen it.
+      if (this.#isStopped() && final !== "stopped") continue;
       const ended = await this.#writer.end(this.#at.snapshot, outcome, open);
       if (ended === "lost") return null;
       if (ended !== "stopping") return ended;

@@ -30,21 +30,22 @@ export class InFlight {
     );
   }
 
-  /** What has settled since; waits for the first. Rejects with a fault of ours, never with one of a node. */
-  next(): Promise<readonly TaskOutcome[]> {
+  /** Resolves once something has settled. Rejects with a fault of ours, never with one of a node. */
+  settled(): Promise<void> {
     return new Promise((resolve, reject) => {
-      const give = (): void => {
+      const wake = (): void => {
         this.#wake = null;
         // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- as it was thrown
         if (this.#broken !== null) reject(this.#broken.error);
-        else resolve(this.#take());
+        else resolve();
       };
-      if (this.#broken !== null || this.#settled.length > 0) give();
-      else this.#wake = give;
+      if (this.#broken !== null || this.#settled.length > 0) wake();
+      else this.#wake = wake;
     });
   }
 
-  #take(): readonly TaskOutcome[] {
+  /** What has settled by now: all that did so at once is taken together, and closes its steps together. */
+  take(): readonly TaskOutcome[] {
     const settled = this.#settled;
     this.#settled = [];
     for (const { task } of settled) this.#running.delete(task.id);

@@ -311,6 +311,26 @@ onEveryStorage("a stop", (server) => {
     await stopped;
   });
 
+  it("that comes while the end of a run asks its edges what would be next wins", async () => {
+    const asked = latch();
+    const graph = server.add(
+      new StateGraph({ state: z.object({}) })
+        .addNode("HELD", () => undefined)
+        .addEdge(START, "HELD")
+        .addConditionalEdges("HELD", () => {
+          asked.open();
+          return new Promise(() => undefined);
+        })
+        .compile({ interruptAfter: ["HELD"] }),
+    );
+    const thread = unique("t");
+    const running = server.post(`/threads/${thread}/run`, { graph }).then((answer) => answer);
+    await asked.opened;
+    const receipt = expectJson(await server.post(`/threads/${thread}/stop`), 200, "receipt");
+    expect(receipt).toMatchObject({ ok: true, running: true, status: "stopped" });
+    expect(expectJson(await running, 200, "result")).toMatchObject({ status: "stopped", interrupts: [] });
+  });
+
   it("that races a quick run says what became of it", async () => {
     const graph = server.add(single(() => "worked"));
     for (let i = 0; i < 20; i++) {
