@@ -1,6 +1,7 @@
 /** Applies what nodes and edges gave: new snapshots from old ones, nothing mutated. */
 import type { Json } from "../lib/json.js";
 import { grown } from "../lib/grown.js";
+import type { Mutable } from "../lib/mutable.js";
 import { END, START } from "./command.js";
 import { onDenyOf, type GraphDefinition, type NodeOutput } from "./definition.js";
 import type { Answer, Ask } from "./interrupt.js";
@@ -8,9 +9,6 @@ import type { Message } from "./message.js";
 import { birthIn, leavesOf, scopeOf, withInner, withTask, withTasks, type Scope } from "./scope.js";
 import { dueTask, type Snapshot, type Target, type Task, type Values } from "./snapshot.js";
 import { addMessages, mergeFields, opsBetween, UpdateFault, type Change } from "./state-change.js";
-
-/** One that is being made: a copy that is changed before anybody sees it costs a fraction of several spreads. */
-type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** A task's node has returned: its result is kept until its step closes. */
 export function keepResult(

@@ -8,8 +8,8 @@
  *     fork some tasks may be past that already: the others close behind them, and all go on together.)
  * P5. What runs inside a nested graph waits for the graph's own hold point, also where a fork asks that again.
  */
-import type { GraphDefinition } from "./definition.js";
 import { grown } from "../lib/grown.js";
+import type { GraphDefinition } from "./definition.js";
 import { OFFERED, type Answer, type Ask, type Interrupt } from "./interrupt.js";
 import { scopesOf, withTasks, type Place, type Scope } from "./scope.js";
 import type { RunHolds, Snapshot, Stage, Task, TaskResult } from "./snapshot.js";
@@ -90,6 +90,7 @@ interface PlanOptions {
 /** A plan while it is made. */
 type Todo = { -readonly [K in keyof Plan]: Plan[K] extends readonly (infer T)[] ? T[] : Plan[K] };
 
+/** What most lists of a plan stay; `grown` never adds to it. */
 const NONE: never[] = [];
 
 /** What one scope's tasks are settled by. */

@@ -11,6 +11,7 @@ import {
   type Snapshot,
 } from "../engine/index.js";
 import type { JsonObject } from "../lib/json.js";
+import type { Mutable } from "../lib/mutable.js";
 import { makeResult } from "./hydrate.js";
 import { isoNow, newId } from "./ids.js";
 import { patiently } from "./patiently.js";
@@ -20,8 +21,6 @@ import type { ExecuteDeps, RunJob } from "./run-job.js";
 import { BLOCK, RunStream, type Batch } from "./run-stream.js";
 import type { TaskOutcome } from "./task-outcome.js";
 import { terminalEvent } from "./terminal-event.js";
-
-type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 const NONE: readonly never[] = Object.freeze([]);
 

@@ -1,10 +1,9 @@
 import { addMessages, applyOps, NO_HOLDS, type Interrupt } from "../../engine/index.js";
 import { deepFreeze } from "../../lib/deep-freeze.js";
+import type { Mutable } from "../../lib/mutable.js";
 import type { RunRecord, ThreadHead, ThreadRef, Write } from "../checkpointer.js";
 import { dropQueue, nextReady, statusWithQueue } from "./queue.js";
 import type { StoredThread } from "./stored-thread.js";
-
-type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 export function newThread(
   ref: ThreadRef,
