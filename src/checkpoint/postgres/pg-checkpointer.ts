@@ -7,13 +7,11 @@ import { refusalIn } from "../../errors.js";
 import type { Json } from "../../lib/json.js";
 import type {
   Checkpointer,
-  Claim,
   Enqueue,
   Enqueued,
   Fork,
   Forked,
   LiveEdge,
-  LogEntry,
   Owned,
   Presence,
   RequestKey,
@@ -39,20 +37,20 @@ import { PgInbox } from "./pg-inbox.js";
 import { PgLiveEdge } from "./pg-live-edge.js";
 import { PgPresence } from "./pg-presence.js";
 import { PgUpkeep } from "./pg-upkeep.js";
+import { PgWorkers } from "./pg-workers.js";
 import {
-  eventsOf,
   interruptOf,
   messageOf,
   runOf,
   usedKeyOf,
   type InterruptRow,
-  type LogRow,
   type MessageRow,
   type RunRow,
   type UsedKeyRow,
 } from "./rows.js";
 import * as lists from "./sql/lists.js";
 import { load, loadAt, thread } from "./sql/load.js";
+import { log } from "./sql/log.js";
 import { fromWrite } from "./sqlstate.js";
 import { enqueue, fork, requestStop, writeAll } from "./sql/write.js";
 import { writeRow, type WriteRow } from "./sql/write-row.js";
@@ -60,7 +58,6 @@ import { WakeChannel } from "./wake-channel.js";
 
 /** Milliseconds in which a database that works has answered. */
 const PING_MS = 1500;
-const MIN_BEAT_MS = 1000;
 const INBOX: Wake = { kind: "inbox" };
 
 /** A database server by its URL, an embedded database by its folder, or a database of one's own. */
@@ -81,6 +78,7 @@ export class PgCheckpointer implements Checkpointer {
   readonly #writes = new GroupCommit<WriteRow, Written>((writes) => writeAll(this.#db, writes));
   readonly #loads = new GroupRead((refs: readonly ThreadRef[]) => load(this.#db, refs));
   readonly #channel: WakeChannel;
+  readonly #workers: PgWorkers;
   #opened: Promise<void> | null = null;
 
   /** A connection string, the data directory of an embedded database, or a database of one's own. Connects in `open`. */
@@ -95,6 +93,7 @@ export class PgCheckpointer implements Checkpointer {
     const tell = (wake: Wake): void => this.#channel.tell(wake);
     this.liveEdge = this.#db.directUrl === null ? null : new PgLiveEdge(this.#db, tell);
     this.presence = new PgPresence(this.#db);
+    this.#workers = new PgWorkers(this.#db);
   }
 
   get describe(): string {
@@ -114,6 +113,7 @@ export class PgCheckpointer implements Checkpointer {
       await migrate(this.#db);
       // Invariant 8: on the embedded database the former process is known to be dead, not only silent.
       if (this.#db.isExclusive) await this.#db.query("UPDATE holdpoint.worker SET beat_at = '-infinity'");
+      await this.#workers.look();
     });
     this.#channel.open();
   }
@@ -150,7 +150,7 @@ export class PgCheckpointer implements Checkpointer {
   async write(given: Write): Promise<Written> {
     const { tenant, threadId } = given.ref;
     const key = JSON.stringify([tenant, threadId]);
-    const written = await storing(() => this.#writes.write(key, writeRow(given)));
+    const written = await storing(() => this.#writes.write(key, writeRow(given, this.#workers.allReadShort)));
     if (written.outcome === "committed") {
       const isNews = given.open.length + given.decide.length > 0;
       this.#tell({ kind: "thread", ref: given.ref }, ...(isNews ? [INBOX] : []));
@@ -228,88 +228,27 @@ export class PgCheckpointer implements Checkpointer {
     return row?.outcome ?? "missing";
   }
 
-  async beat(worker: WorkerInfo): Promise<readonly Owned[]> {
-    const rows = await this.#db.query<{
-      tenant: string;
-      thread_id: string;
-      run_id: string;
-      epoch: number;
-      stop: string | null;
-    }>("SELECT * FROM holdpoint.beat_v1($1, $2)", [worker.id, worker.leaseMs], {
-      urgent: true,
-      // Time for another one within the lease, on another connection.
-      timeoutMs: Math.max(MIN_BEAT_MS, worker.leaseMs / 3),
-    });
-    return rows.map((row) => ({
-      ref: { tenant: row.tenant, threadId: row.thread_id },
-      runId: row.run_id,
-      epoch: row.epoch,
-      stop: row.stop === null ? null : (JSON.parse(row.stop) as StopRequest),
-    }));
+  beat(worker: WorkerInfo): Promise<readonly Owned[]> {
+    return this.#workers.beat(worker);
   }
 
-  async claim(
-    worker: WorkerInfo,
-    graphs: readonly string[],
-    limit: number,
-    others = true,
-  ): Promise<readonly Claim[]> {
-    const rows = await this.#db.query<{
-      tenant: string;
-      thread_id: string;
-      run_id: string;
-      graph: string;
-      epoch: number;
-      crashed: boolean;
-    }>("SELECT * FROM holdpoint.claim_v2($1, $2, $3, $4)", [worker.id, graphs, limit, others]);
-    return rows.map((row) => ({
-      ref: { tenant: row.tenant, threadId: row.thread_id },
-      runId: row.run_id,
-      graph: row.graph,
-      epoch: row.epoch,
-      crashed: row.crashed,
-    }));
+  claim(...args: Parameters<Checkpointer["claim"]>): ReturnType<Checkpointer["claim"]> {
+    return this.#workers.claim(...args);
   }
 
   async retire(workerId: string): Promise<void> {
-    await this.#db.query("UPDATE holdpoint.worker SET beat_at = '-infinity' WHERE id = $1", [workerId]);
+    await this.#workers.retire(workerId);
     this.#channel.tell({ kind: "work" });
   }
 
   async release(ref: ThreadRef, epoch: number, { inFlight }: { inFlight: boolean }): Promise<boolean> {
-    const rows = await this.#db.query(
-      "UPDATE holdpoint.thread SET worker = NULL, in_flight = $4 WHERE tenant = $1 AND thread_id = $2 AND epoch = $3 AND status = 'running' RETURNING 1 AS ok",
-      [ref.tenant, ref.threadId, epoch, inFlight],
-    );
-    if (rows.length > 0) this.#channel.tell({ kind: "work" });
-    return rows.length > 0;
+    const isReleased = await this.#workers.release(ref, epoch, inFlight);
+    if (isReleased) this.#channel.tell({ kind: "work" });
+    return isReleased;
   }
 
-  async log(ref: ThreadRef, after: number, limit: number): Promise<readonly LogEntry[]> {
-    const key = [ref.tenant, ref.threadId];
-    const rows = await this.#db.query<LogRow>(
-      "SELECT seq, run_id, events, messages, checkpoint_id FROM holdpoint.log WHERE tenant = $1 AND thread_id = $2 AND seq > $3 ORDER BY seq LIMIT $4",
-      [...key, after, limit],
-    );
-    const places = rows.flatMap((row) => row.messages);
-    const bodies =
-      places.length === 0
-        ? []
-        : await this.#db.query<MessageRow>(
-            "SELECT pos, seq, body FROM holdpoint.message WHERE tenant = $1 AND thread_id = $2 AND pos = ANY ($3) AND seq = ANY ($4)",
-            [...key, places, rows.map((row) => row.seq)],
-          );
-    return rows.map((row) => ({
-      seq: row.seq,
-      runId: row.run_id,
-      checkpointId: row.checkpoint_id,
-      events: eventsOf(row),
-      messages: row.messages.flatMap((pos) =>
-        bodies
-          .filter((body) => body.pos === pos && body.seq === row.seq)
-          .map((body) => ({ pos, message: messageOf(body) })),
-      ),
-    }));
+  log(...args: Parameters<Checkpointer["log"]>): ReturnType<Checkpointer["log"]> {
+    return log(this.#db, ...args);
   }
 
   thread(ref: ThreadRef): ReturnType<Checkpointer["thread"]> {

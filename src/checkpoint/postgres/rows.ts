@@ -4,20 +4,12 @@ import type {
   Interrupt,
   Message,
   Outcome,
-  Position,
   StateOp,
   ThreadStatus,
   Values,
 } from "../../engine/index.js";
 import type { Json, JsonObject } from "../../lib/json.js";
-import type {
-  CheckpointRecord,
-  RunRecord,
-  StopRequest,
-  StoredEvent,
-  ThreadHead,
-  UsedKey,
-} from "../checkpointer.js";
+import type { CheckpointRecord, RunRecord, StopRequest, ThreadHead, UsedKey } from "../checkpointer.js";
 
 export interface ThreadRow {
   tenant: string;
@@ -71,6 +63,9 @@ export interface LogRow {
   events: string;
   messages: number[];
   checkpoint_id: string | null;
+  step: number | null;
+  next_nodes: string | null;
+  created_at: Date;
 }
 
 export interface UsedKeyRow {
@@ -241,7 +236,5 @@ export function interruptOf(row: InterruptRow): Interrupt {
 }
 
 export const messageOf = (row: Pick<MessageRow, "body">): Message => read<Message>(row.body);
-export const eventsOf = (row: LogRow): StoredEvent[] => read<StoredEvent[]>(row.events);
 export const opsOf = (row: OpsRow): StateOp[] => read<StateOp[]>(row.ops);
 export const valuesOf = (json: string): Values => read<Values>(json);
-export const positionOf = (json: string): Position => read<Position>(json);

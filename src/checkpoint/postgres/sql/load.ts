@@ -7,7 +7,6 @@ import {
   interruptOf,
   messageOf,
   opsOf,
-  positionOf,
   runOf,
   threadOf,
   valuesOf,
@@ -18,6 +17,7 @@ import {
   type RunRow,
   type ThreadRow,
 } from "../rows.js";
+import { positionOf } from "../short-form.js";
 
 async function threadRow(database: Database, ref: ThreadRef): Promise<ThreadRow | null> {
   const [row] = await database.query<ThreadRow>(

@@ -1,8 +1,9 @@
 /** A write as `write_v3` in migrations/0010_writes.sql takes it. */
-import { taskIds, type Interrupt, type Position } from "../../../engine/index.js";
+import { taskIds, type Interrupt, type PlacedMessage, type Position } from "../../../engine/index.js";
 import { HoldpointError } from "../../../errors.js";
 import type { CheckpointWrite, RequestKey, RunStart, Write } from "../../checkpointer.js";
 import type { InterruptBody } from "../rows.js";
+import { eventsText, positionText, type LogPlace } from "../short-form.js";
 
 /**
  * The arguments of the function, in order: in a group the array that each comes in, and as what it is taken out of it. The
@@ -54,14 +55,10 @@ export const text = (value: unknown): string => JSON.stringify(value);
 const textOr = (value: unknown): string | null =>
   value === null || value === undefined ? null : JSON.stringify(value);
 
-/** One write, as the function takes it. Throws HoldpointError `not_storable`. */
-export function writeRow(given: Write): WriteRow {
+/** One write, as the function takes it; in the short form where everybody reads it. Throws HoldpointError `not_storable`. */
+export function writeRow(given: Write, isShort: boolean): WriteRow {
   const { ref, guard, head, checkpoint, position } = given;
-  // Of two at one place in one write, the later one counts.
-  const messages =
-    given.messages.length === 0
-      ? []
-      : [...new Map(given.messages.map(({ pos, message }) => [pos, text(message)]))];
+  const messages = lastOfEach(given.messages);
   const epoch = guard.by === "run" ? guard.epoch : null;
   const values = [
     ref.tenant,
@@ -79,16 +76,26 @@ export function writeRow(given: Write): WriteRow {
     textOr(head.currentNode),
     text(head.nextNodes),
     textOr(head.interruptReason),
-    text(given.events),
-    `{${messages.map(([pos]) => pos).join(",")}}`,
-    arrayOf(messages.map(([, body]) => body)),
-    position === undefined ? null : text(position),
+    isShort ? eventsText(given.events, placeOf(given, messages)) : text(given.events),
+    `{${messages.map(({ pos }) => pos).join(",")}}`,
+    arrayOf(messages.map(({ message }) => text(message))),
+    position === undefined ? null : isShort ? positionText(position) : text(position),
     position === undefined ? null : arrayOf(tasksJson(position)),
     ...checkpointValues(checkpoint),
     rest(given),
   ];
   return { values, size: storable(values), epoch: epoch ?? 0 };
 }
+
+/** Of two at one place in one write, the later one counts. */
+const lastOfEach = (messages: readonly PlacedMessage[]): readonly PlacedMessage[] =>
+  messages.length < 2 ? messages : [...new Map(messages.map((placed) => [placed.pos, placed])).values()];
+
+/** The row that the write's events are logged in, as it will be read. */
+const placeOf = ({ seq, at, checkpoint, head }: Write, messages: readonly PlacedMessage[]): LogPlace =>
+  checkpoint === undefined
+    ? { seq, at, checkpointId: null, step: null, nextNodes: [], messages }
+    : { seq, at, checkpointId: checkpoint.id, step: head.step, nextNodes: head.nextNodes, messages };
 
 const checkpointValues = (checkpoint: CheckpointWrite | undefined): (string | null)[] =>
   checkpoint === undefined
