@@ -50,7 +50,8 @@ try {
     const from = Date.now();
     const rounds = values.rounds === undefined ? work.rounds : Number(values.rounds);
     const env = database === null ? {} : { url: database.url };
-    const options = { rounds, warmMs: work.warmMs, windowMs: work.windowMs, profile, tell };
+    const { warmMs, warmCallers, windowMs } = work;
+    const options = { rounds, warmMs, warmCallers, windowMs, profile, tell };
     const { table, goals } =
       work.run === undefined
         ? report(work, await contest(work, env, options))

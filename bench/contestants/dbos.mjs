@@ -21,8 +21,8 @@ export async function chained({ url, nodes = 10, concurrency = 1 }) {
   );
   await launch(url);
   return {
-    round: (ms) =>
-      repeat(ms, concurrency, async () => {
+    round: (ms, callers = concurrency) =>
+      repeat(ms, callers, async () => {
         const n = await chain();
         if (n !== nodes) throw new Error(`it counted to ${n}`);
         return nodes;
@@ -44,8 +44,8 @@ export async function held({ url }) {
   );
   await launch(url);
   return {
-    round: (ms) =>
-      repeat(ms, 1, async () => {
+    round: (ms, callers = 1) =>
+      repeat(ms, callers, async () => {
         const workflowID = newId();
         const handle = await DBOS.startWorkflow(held, { workflowID })();
         await DBOS.getEvent(workflowID, "waits", 60);

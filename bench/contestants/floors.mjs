@@ -46,8 +46,8 @@ async function pool(url, max) {
 export async function rawSteps({ url, nodes = 10, concurrency = 1 }) {
   const db = await pool(url, 10);
   return {
-    round: (ms) =>
-      repeat(ms, concurrency, async () => {
+    round: (ms, callers = concurrency) =>
+      repeat(ms, callers, async () => {
         const thread = newId();
         for (let n = 1; n <= nodes; n++)
           await db.query({ name: "step", text: STEP, values: [thread, n, `N${n}`, `{"n":${n}}`, "running"] });
@@ -62,8 +62,8 @@ export async function rawInserts({ url, nodes = 10, concurrency = 1 }) {
   const db = await pool(url, 10);
   const text = "INSERT INTO floor.step (thread, seq, node, state) VALUES ($1, $2, $3, $4)";
   return {
-    round: (ms) =>
-      repeat(ms, concurrency, async () => {
+    round: (ms, callers = concurrency) =>
+      repeat(ms, callers, async () => {
         const thread = newId();
         for (let n = 1; n <= nodes; n++)
           await db.query({ name: "insert", text, values: [thread, n, `N${n}`, `{"n":${n}}`] });
@@ -79,8 +79,8 @@ export async function rawHeld({ url }) {
   const write = (thread, seq, node, status) =>
     db.query({ name: "step", text: STEP, values: [thread, seq, node, `{"n":${seq}}`, status] });
   return {
-    round: (ms) =>
-      repeat(ms, 1, async () => {
+    round: (ms, callers = 1) =>
+      repeat(ms, callers, async () => {
         const thread = newId();
         await write(thread, 1, "start", "running");
         await write(thread, 2, "A", "interrupted");

@@ -19,8 +19,8 @@ export async function chained({ url, durable = false, nodes = 10, concurrency = 
   const checkpointer = durable ? new PgCheckpointer({ url }) : new InMemoryCheckpointer();
   const graph = chain(nodes, checkpointer);
   return {
-    round: (ms) =>
-      repeat(ms, concurrency, async () => {
+    round: (ms, callers = concurrency) =>
+      repeat(ms, callers, async () => {
         const { state } = await graph.invoke({}, { threadId: newId() });
         if (state.n !== nodes) throw new Error(`it counted to ${state.n}`);
         return nodes;
@@ -40,8 +40,8 @@ export async function held({ url }) {
     .addEdge("B", END)
     .compile({ name: "held", checkpointer, interruptBefore: ["B"] });
   return {
-    round: (ms) =>
-      repeat(ms, 1, async () => {
+    round: (ms, callers = 1) =>
+      repeat(ms, callers, async () => {
         const threadId = newId();
         await graph.invoke({}, { threadId });
         const { state } = await graph.resume({ decision: "approve" }, { threadId });

@@ -35,9 +35,9 @@ export async function runs({ url, kind, concurrency, profile }) {
   const server = await startServer(kind, { url, profile });
   const agent = newAgent();
   return {
-    async round(ms) {
+    async round(ms, callers = concurrency) {
       const cpu = server.cpuUs();
-      const sample = await repeat(ms, concurrency, async () => {
+      const sample = await repeat(ms, callers, async () => {
         const { status } = await json(agent, ...KINDS[kind].run(server.url));
         if (status !== "completed") throw new Error(`the run is ${status}`);
       });
@@ -52,11 +52,11 @@ export async function streams({ url, kind, concurrency = 1, what = "ten", profil
   const server = await startServer(kind, { url, profile });
   const agent = newAgent();
   return {
-    async round(ms) {
+    async round(ms, callers = concurrency) {
       const cpu = server.cpuUs();
       const first = [];
       let events = 0;
-      const sample = await repeat(ms, concurrency, async () => {
+      const sample = await repeat(ms, callers, async () => {
         const [to, body] = await KINDS[kind][what](server.url, agent);
         const read = await stream(agent, to, body);
         first.push(read.firstMs);

@@ -26,8 +26,8 @@ export async function chained({ url, saver = "none", nodes = 10, concurrency = 1
   const checkpointer = await saverOf(saver, url);
   const graph = chain(nodes, checkpointer === undefined ? {} : { checkpointer });
   return {
-    round: (ms) =>
-      repeat(ms, concurrency, async () => {
+    round: (ms, callers = concurrency) =>
+      repeat(ms, callers, async () => {
         const { n } = await graph.invoke(
           { n: 0 },
           { configurable: { thread_id: newId() }, ...(durability === undefined ? {} : { durability }) },
@@ -50,8 +50,8 @@ export async function held({ url }) {
     .addEdge("B", END)
     .compile({ checkpointer, interruptBefore: ["B"] });
   return {
-    round: (ms) =>
-      repeat(ms, 1, async () => {
+    round: (ms, callers = 1) =>
+      repeat(ms, callers, async () => {
         const config = { configurable: { thread_id: newId() } };
         await graph.invoke({ n: 0 }, config);
         const { n } = await graph.invoke(null, config);

@@ -26,8 +26,8 @@ export async function chained({ url, durable = false, nodes = 10, concurrency = 
   await store?.init();
   const workflow = mastra.getWorkflow("chain");
   return {
-    round: (ms) =>
-      repeat(ms, concurrency, async () => {
+    round: (ms, callers = concurrency) =>
+      repeat(ms, callers, async () => {
         const run = await workflow.createRunAsync();
         const { result } = await run.start({ inputData: { n: 0 } });
         if (result?.n !== nodes) throw new Error(`it counted to ${result?.n}`);
@@ -57,8 +57,8 @@ export async function held({ url }) {
   await store.init();
   const workflow = mastra.getWorkflow("held");
   return {
-    round: (ms) =>
-      repeat(ms, 1, async () => {
+    round: (ms, callers = 1) =>
+      repeat(ms, callers, async () => {
         const run = await workflow.createRunAsync();
         await run.start({ inputData: { n: 0 } });
         const { result } = await run.resume({ step: "B", resumeData: { go: true } });

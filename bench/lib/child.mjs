@@ -6,11 +6,11 @@ const acts = {
     const module = await import(new URL(`../contestants/${file}.mjs`, import.meta.url).href);
     made = await module[make]({ ...options, ...env });
   },
-  async round({ ms }) {
+  async round({ ms, callers }) {
     if (made.before !== undefined) await made.before();
     const cpu = process.cpuUsage();
     const from = performance.now();
-    const sample = await made.round(ms);
+    const sample = await made.round(ms, callers);
     const spent = performance.now() - from;
     const { user, system } = process.cpuUsage(cpu);
     const after = made.after === undefined ? {} : await made.after(sample);

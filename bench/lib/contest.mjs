@@ -54,11 +54,12 @@ async function start(contestant, env, { profile }) {
 }
 
 /**
- * Samples of each contestant, one a round. Rounds begin with another contestant each time. What a work does `last`, it does with
+ * Samples of each contestant, one a round, behind a warm-up: by so many callers at once, where one alone would not bring it to
+ * what it does all day. Rounds begin with another contestant each time. What a work does `last`, it does with
  * all of them behind the rounds.
  * @returns {Promise<Map<string, object[]>>}
  */
-export async function contest(work, env, { rounds, warmMs, windowMs, profile, tell }) {
+export async function contest(work, env, { rounds, warmMs, warmCallers, windowMs, profile, tell }) {
   const running = [];
   try {
     for (const contestant of work.contestants) {
@@ -69,7 +70,7 @@ export async function contest(work, env, { rounds, warmMs, windowMs, profile, te
     }
     for (const { contestant, ask } of running) {
       tell(`${work.name}: warming up ${contestant.name}`);
-      await ask({ do: "round", ms: warmMs });
+      await ask({ do: "round", ms: warmMs, callers: warmCallers });
     }
     const samples = new Map(work.contestants.map(({ name }) => [name, []]));
     for (let round = 0; round < rounds; round++) {

@@ -5,7 +5,8 @@ const at = (concurrency, goals) => ({
   title: `every step durable, ${concurrency} ${concurrency === 1 ? "thread" : "threads"} at a time`,
   needs: "postgres",
   rounds: 7,
-  warmMs: 8000,
+  warmMs: 10_000,
+  warmCallers: Math.max(16, concurrency),
   windowMs: 1500,
   unit: "step",
   contestants: [

@@ -5,7 +5,8 @@ export default {
   title: "run to a hold point, then resume to the end",
   needs: "postgres",
   rounds: 7,
-  warmMs: 8000,
+  warmMs: 10_000,
+  warmCallers: 16,
   windowMs: 1000,
   unit: "pair",
   contestants: [

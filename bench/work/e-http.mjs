@@ -7,7 +7,8 @@ const at = (concurrency) => ({
   title: `HTTP run of 3 nodes to the end, ${concurrency} ${concurrency === 1 ? "client" : "clients"}`,
   needs: "postgres",
   rounds: 5,
-  warmMs: 4000,
+  warmMs: 10_000,
+  warmCallers: 16,
   windowMs: 1500,
   unit: "run",
   contestants: [

@@ -7,7 +7,8 @@ const at = (concurrency, times) => ({
   title: `SSE, a run of 10 nodes streamed to its end, ${concurrency} ${concurrency === 1 ? "client" : "clients"}`,
   needs: "postgres",
   rounds: 5,
-  warmMs: 5000,
+  warmMs: 10_000,
+  warmCallers: 16,
   windowMs: 2000,
   unit: "run",
   contestants: [
@@ -34,7 +35,8 @@ export const events = {
   title: "SSE, 1,000 events on one stream",
   needs: "postgres",
   rounds: 5,
-  warmMs: 4000,
+  warmMs: 10_000,
+  warmCallers: 16,
   windowMs: 1500,
   unit: "run",
   contestants: [
