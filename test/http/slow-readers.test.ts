@@ -200,6 +200,19 @@ test.each([
   close();
 });
 
+test("a reader is not let go for what its server was busy with", async () => {
+  const { socket, writer, close } = await answering(200);
+  const written = writer.write("x".repeat(8 * MB));
+  await new Promise((resolve) => setImmediate(resolve));
+  socket.resume();
+  // Nothing can be read or heard meanwhile.
+  const until = performance.now() + 600;
+  while (performance.now() < until);
+  expect(await within("the write ends", written, 10_000)).toBe(true);
+  writer.end();
+  close();
+});
+
 test("a write that waits for the socket ends when the socket fails", async () => {
   const { writer, response, close } = await answering(HOUR);
   const written = writer.write("x".repeat(64 * MB));

@@ -8,6 +8,9 @@ export const SLICE = 64 * 1024;
 /** Milliseconds without a byte after which the kernel asks, several times, whether the reader's machine is still there. */
 const KEEP_ALIVE_MS = 4000;
 
+/** Looks at a socket that takes nothing before it is given up: a server that was busy itself cannot see what a reader took. */
+const LOOKS = 8;
+
 export interface WriterOptions {
   readonly heartbeatMs: number;
   /** A socket that takes nothing for this long is closed; its reader comes back with its cursor. */
@@ -63,13 +66,17 @@ export class Writer {
   async #drain(): Promise<void> {
     const drained = deferred();
     this.#drained = drained;
-    const stalled = setTimeout(() => {
+    let left = LOOKS;
+    // Of several that are late only one counts, and between two of them the socket is heard.
+    const stalled = setInterval(() => {
+      left--;
+      if (left > 0) return;
       this.#response.destroy();
       this.#leave();
-    }, this.#stallMs);
+    }, this.#stallMs / LOOKS);
     if (this.gone.aborted) this.#wake();
     await drained.promise;
-    clearTimeout(stalled);
+    clearInterval(stalled);
   }
 
   #heartbeat(): void {
