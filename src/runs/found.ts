@@ -1,5 +1,6 @@
 import type { Checkpointer, Loaded, ThreadHead } from "../checkpoint/checkpointer.js";
-import { isAway } from "../errors.js";
+import { HoldpointError, isAway } from "../errors.js";
+import { isInstance } from "../lib/show.js";
 
 /** A thread as it was read, or where its numbers begin. */
 export type Found = Awaited<ReturnType<Checkpointer["load"]>>;
@@ -39,8 +40,8 @@ export function lookOnce(load: () => Promise<Found>, found?: Found): () => Promi
 }
 
 /**
- * Tries a request on what the thread is supposed to be. Undefined where that came to nothing, for whatever reason: only the
- * thread as it is read may refuse a request. Throws where it is not known whether the request was taken.
+ * Tries a request on what the thread is supposed to be. Undefined where that is not so or the request does not fit: only the
+ * thread as it is read may refuse a request. Throws what is no refusal: the request may have been taken.
  */
 export async function supposing<Known, T>(
   known: Known | null,
@@ -50,7 +51,7 @@ export async function supposing<Known, T>(
   try {
     return await attempt(known);
   } catch (error) {
-    if (isAway(error)) throw error;
+    if (!isInstance(error, HoldpointError) || isAway(error)) throw error;
     return undefined;
   }
 }
