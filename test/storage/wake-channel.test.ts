@@ -113,6 +113,13 @@ test("steps are not told where nobody else is there; who comes is seen at once, 
     return isTold ? false : other;
   });
   expect(told(alone.ref.threadId)).toBe(false);
+  // Nor is the inbox: an interrupt opens.
+  forget();
+  await paused(one.cp);
+  const waits = await begin(one.cp);
+  await one.cp.release(waits.ref, waits.epoch, { inFlight: false });
+  await until("that work waits is told", () => told(",true,"));
+  expect(told(",true,true")).toBe(false);
 
   const two = await newProcess(url);
   await until(

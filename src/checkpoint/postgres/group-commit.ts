@@ -150,7 +150,9 @@ export class GroupCommit<Member extends GroupMember, Answer> {
     for (const { key } of group) this.#busy.add(key);
     const lane: Lane = { since: performance.now(), patience: null };
     this.#quick.add(lane);
-    await this.#commit(group.length === 1 ? group : group.toSorted((a, b) => (a.key < b.key ? -1 : 1)));
+    const sorted = group.length === 1 ? group : group.toSorted((a, b) => (a.key < b.key ? -1 : 1));
+    const failed = await this.#attempt(sorted);
+    if (failed !== null) await this.#apart(sorted, failed.error);
     if (lane.patience !== null) clearTimeout(lane.patience);
     if (!this.#quick.delete(lane)) this.#slow--;
     this.#lanes--;
@@ -158,11 +160,9 @@ export class GroupCommit<Member extends GroupMember, Answer> {
     if (this.#waiting.length > 0) this.#startSoon();
   }
 
-  /** Answers every member (G3). */
-  async #commit(group: readonly Waiting<Member, Answer>[]): Promise<void> {
-    const failed = await this.#attempt(group);
-    if (failed === null) return;
-    let away = isAway(failed.error) || group.length === 1 ? failed.error : null;
+  /** Answers every member of a group that failed (G3). */
+  async #apart(group: readonly Waiting<Member, Answer>[], error: unknown): Promise<void> {
+    let away = isAway(error) || group.length === 1 ? error : null;
     for (const waiting of group) {
       if (away !== null) {
         waiting.reject(away);

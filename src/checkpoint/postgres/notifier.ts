@@ -3,9 +3,9 @@
  * commits wait for each other (38 % fewer of them). What happens in a short time goes together, and only ids go: whoever is
  * told reads what it needs. A notification that fails is dropped, because everybody also looks by themselves.
  *
- * Of each step is told only where somebody else is there: a statement a step, and its coming back, cost a lone process a third
- * of its CPU. Who hears greets the others at once and then now and then, and is answered; as long as one hears nothing, or has
- * just begun to, somebody may be there. Stops, work and the inbox are told always.
+ * Of each step, and of the inbox, is told only where somebody else is there: a statement a step, and its coming back, cost a
+ * lone process a third of its CPU. Who hears greets the others at once and then now and then, and is answered; as long as one
+ * hears nothing, or has just begun to, somebody may be there. Stops and work are told always.
  */
 import { randomUUID } from "node:crypto";
 import type { ThreadRef, Wake } from "../checkpointer.js";
@@ -62,9 +62,10 @@ export class Notifier {
     this.#send = send;
   }
 
-  /** What is told together goes together. That threads go on is told where somebody else is there. */
+  /** What is told together goes together. News of threads and of the inbox is told where somebody else is there. */
   tell(...wakes: readonly Wake[]): void {
-    for (const wake of wakes) if (wake.kind !== "thread" || this.#hasCompany()) this.#note(wake);
+    for (const wake of wakes)
+      if ((wake.kind !== "thread" && wake.kind !== "inbox") || this.#hasCompany()) this.#note(wake);
     this.#schedule();
   }
 

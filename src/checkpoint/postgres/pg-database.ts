@@ -29,6 +29,14 @@ const TRIES = 8;
 /** Milliseconds that a close waits for what is under way. */
 const CLOSE_MS = 3000;
 
+/** As `pg` takes it. */
+interface Statement {
+  readonly text: string;
+  readonly values: unknown[];
+  readonly query_timeout: number;
+  name?: string;
+}
+
 /** A PostgreSQL server, by `pg`. */
 export class PgDatabase implements Database {
   readonly isExclusive = false;
@@ -92,22 +100,35 @@ export class PgDatabase implements Database {
     { urgent = false, timeoutMs, name }: QueryOptions = {},
   ): Promise<Row[]> {
     const usual = this.#options.queryTimeoutMs ?? 30_000;
-    const statement = {
+    const statement: Statement = {
       text: sql,
       values: [...values],
       query_timeout: Math.min(timeoutMs ?? usual, usual),
     };
+    if (this.#names && name !== undefined) statement.name = name;
+    try {
+      return (await this.#connected(urgent).query<Row>(statement)).rows;
+    } catch (error) {
+      return this.#after(error, statement, urgent);
+    }
+  }
+
+  /** What becomes of a statement whose first try failed. */
+  async #after<Row extends object>(failed: unknown, statement: Statement, urgent: boolean): Promise<Row[]> {
+    let first: { readonly error: unknown } | null = { error: failed };
+    const again = async (): Promise<Row[]> => (await this.#connected(urgent).query<Row>(statement)).rows;
     try {
       return await this.#untilAlone(async () => {
-        const named = this.#names && name !== undefined;
-        const pool = this.#connected(urgent);
         try {
-          return (await pool.query<Row>(named ? { ...statement, name } : statement)).rows;
+          if (first !== null) throw first.error;
+          return await again();
         } catch (error) {
-          if (!named || !knowsNoName(error)) throw error;
+          first = null;
+          if (statement.name === undefined || !knowsNoName(error)) throw error;
           // Nothing was done: it fails before it begins.
           this.#names = false;
-          return (await pool.query<Row>(statement)).rows;
+          delete statement.name;
+          return await again();
         }
       });
     } catch (error) {
