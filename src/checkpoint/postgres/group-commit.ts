@@ -30,7 +30,14 @@ export interface GroupLimits {
   readonly patienceMs: number;
   /** Groups under way at the most, so that those that wait for locks leave connections to others. Default 4. */
   readonly lanes: number;
+  /** Of these, such as are under way for no longer than that. Default 2; 1 for a database that does one thing at a time. */
+  readonly quick: number;
 }
+
+/** Writes at once that go as two groups instead of one. */
+const MANY = 24;
+/** Writes at the least for which a second group goes beside one that is under way. */
+const SOME = 8;
 
 interface Waiting<Member, Answer> {
   /** Names its thread. */
@@ -43,6 +50,7 @@ interface Waiting<Member, Answer> {
 interface Lane {
   /** When its group was sent, by `performance.now()`. */
   readonly since: number;
+  readonly members: number;
   /** Set as soon as somebody waits. */
   patience: NodeJS.Timeout | null;
 }
@@ -68,7 +76,7 @@ export class GroupCommit<Member extends GroupMember, Answer> {
     limits: Partial<GroupLimits> = {},
   ) {
     this.#send = send;
-    this.#limits = { members: 64, size: 1_000_000, patienceMs: 50, lanes: 4, ...limits };
+    this.#limits = { members: 64, size: 1_000_000, patienceMs: 50, lanes: 4, quick: 2, ...limits };
   }
 
   /** The member's own answer or error, once its group was committed or refused. */
@@ -95,13 +103,27 @@ export class GroupCommit<Member extends GroupMember, Answer> {
   }
 
   #start(): void {
-    if (this.#lanes >= this.#limits.lanes || this.#lanes > this.#slow) {
-      this.#losePatience();
-      return;
+    while (this.#waiting.length > 0) {
+      const most = this.#room();
+      const group = most === 0 ? [] : this.#take(most);
+      if (group.length === 0) break;
+      void this.#run(group);
     }
-    const group = this.#take();
-    if (group.length > 0) void this.#run(group);
     if (this.#waiting.length > 0) this.#losePatience();
+  }
+
+  /**
+   * How many may go now: while the database works on one half of many, this process works on what the other half came to. A
+   * second group that is smaller than the first would only be one more transaction.
+   */
+  #room(): number {
+    const { members, lanes, quick } = this.#limits;
+    const waiting = this.#waiting.length;
+    if (this.#lanes >= lanes) return 0;
+    if (this.#quick.size === 0) return quick > 1 && waiting >= MANY ? Math.ceil(waiting / 2) : members;
+    if (this.#quick.size >= quick) return 0;
+    for (const lane of this.#quick) if (waiting < Math.max(SOME, lane.members)) return 0;
+    return members;
   }
 
   /** Somebody waits: for the groups that are under way, but not longer than one has patience. */
@@ -119,7 +141,7 @@ export class GroupCommit<Member extends GroupMember, Answer> {
   }
 
   /** The next group, in the order of arrival, as far as the limits and G2 let it. */
-  #take(): Waiting<Member, Answer>[] {
+  #take(most: number): Waiting<Member, Answer>[] {
     const group: Waiting<Member, Answer>[] = [];
     const left: Waiting<Member, Answer>[] = [];
     const seen = new Set<string>();
@@ -132,7 +154,7 @@ export class GroupCommit<Member extends GroupMember, Answer> {
       // Who does not fit is first of the next group: a large one is not passed by for ever.
       full =
         full ||
-        group.length >= this.#limits.members ||
+        group.length >= Math.min(most, this.#limits.members) ||
         (!taken && group.length > 0 && size + member.size > this.#limits.size);
       if (taken || full) left.push(waiting);
       else {
@@ -148,7 +170,7 @@ export class GroupCommit<Member extends GroupMember, Answer> {
     this.#lanes++;
     this.#alone = group.length === 1;
     for (const { key } of group) this.#busy.add(key);
-    const lane: Lane = { since: performance.now(), patience: null };
+    const lane: Lane = { since: performance.now(), members: group.length, patience: null };
     this.#quick.add(lane);
     const sorted = group.length === 1 ? group : group.toSorted((a, b) => (a.key < b.key ? -1 : 1));
     const failed = await this.#attempt(sorted);

@@ -75,7 +75,7 @@ export class PgCheckpointer implements Checkpointer {
   readonly liveEdge: LiveEdge | null;
   readonly presence: Presence;
   readonly #db: Database;
-  readonly #writes = new GroupCommit<WriteRow, Written>((writes) => writeAll(this.#db, writes));
+  readonly #writes: GroupCommit<WriteRow, Written>;
   readonly #loads = new GroupRead((refs: readonly ThreadRef[]) => load(this.#db, refs));
   readonly #channel: WakeChannel;
   readonly #workers: PgWorkers;
@@ -86,6 +86,9 @@ export class PgCheckpointer implements Checkpointer {
     const of = typeof options === "string" ? { url: options } : options;
     if ("database" in of) this.#db = of.database;
     else this.#db = "url" in of ? new PgDatabase({ waitMs: 0, ...of }) : new PgliteDatabase(of);
+    this.#writes = new GroupCommit((writes) => writeAll(this.#db, writes), {
+      quick: this.#db.isExclusive ? 1 : 2,
+    });
     this.#channel = new WakeChannel(this.#db, of.onHearing);
     this.upkeep = new PgUpkeep(this.#db);
     this.inbox = new PgInbox(this.#db);
