@@ -39,14 +39,25 @@ export function scopeIn(scope: Scope, task: Task): Scope | null {
   const spec = scope.def.nodes.get(task.node);
   const { inner } = task;
   if (inner === undefined || spec?.kind !== "graph") return null;
-  const around = inner.apart ?? scope.messages;
   return {
     def: spec.graph,
     values: inner.values,
-    messages: inner.messages.length === 0 ? around : addMessages(around, inner.messages).context,
+    messages: seenInside(inner.apart ?? scope.messages, inner.messages),
     tasks: inner.tasks,
     owner: { task, scope },
   };
+}
+
+/** What a nested graph sees, by what it has added: scopes are made often, and from a long context this is a long one. */
+const seen = new WeakMap<readonly Message[], { around: readonly Message[]; context: readonly Message[] }>();
+
+function seenInside(around: readonly Message[], added: readonly Message[]): readonly Message[] {
+  if (added.length === 0) return around;
+  const before = seen.get(added);
+  if (before?.around === around) return before.context;
+  const { context } = addMessages(around, added);
+  seen.set(added, { around, context });
+  return context;
 }
 
 /** Every scope, each before those inside it, in the order of their tasks. */

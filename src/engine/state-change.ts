@@ -3,6 +3,7 @@ import { jsonFault, type Json } from "../lib/json.js";
 import { deepFreeze } from "../lib/deep-freeze.js";
 import { grown } from "../lib/grown.js";
 import { errorText } from "../lib/show.js";
+import { Growth } from "./context-growth.js";
 import type { GraphDefinition } from "./definition.js";
 import type { Message } from "./message.js";
 import type { Snapshot, Values } from "./snapshot.js";
@@ -70,17 +71,14 @@ export function addMessages(
   added: readonly Message[],
 ): { context: readonly Message[]; placed: PlacedMessage[] } {
   if (added.length === 0) return { context, placed: [] };
-  const next = [...context];
+  const growth = new Growth(context);
   // By place: of two messages of one id in one change, the later one counts.
   const placed = new Map<number, PlacedMessage>();
   for (const message of added) {
-    // New ids are the rule, and a replaced message is mostly a late one: look from the end.
-    const at = next.findLastIndex((known) => known.id === message.id);
-    const pos = at === -1 ? next.length : at;
-    next[pos] = message;
+    const pos = growth.add(message);
     placed.set(pos, { pos, message });
   }
-  return { context: Object.freeze(next), placed: [...placed.values()] };
+  return { context: growth.end(), placed: [...placed.values()] };
 }
 
 /** A patch: top-level fields, past the reducers. */

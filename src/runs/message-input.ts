@@ -68,7 +68,8 @@ export function requestMessages(
     const message = toMessage(each, "user", `${path}[${i}]`);
     if (Array.isArray(message)) faults.push(...message);
     else {
-      const known = [...context, ...messages].find(({ id }) => id === message.id);
+      const isIt = ({ id }: Message): boolean => id === message.id;
+      const known = context.find(isIt) ?? messages.find(isIt);
       if (known === undefined) messages.push(message);
       else if (!sameMessage(known, message, isRecord(each) && "created_at" in each)) {
         const says = `${path}[${i}].id: another message of the id "${message.id}" is in the thread`;

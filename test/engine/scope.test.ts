@@ -113,3 +113,11 @@ it("new tasks are made under the run at the root, and under their owner inside",
   expect(birthIn(rootScope(def, at), "run2")).toEqual({ id: "run2", path: [] });
   expect(birthIn(scopeOf(def, at, deep.id), "run2")).toMatchObject({ id: deep.id, path: ["SUB", "DEEP"] });
 });
+
+it("what a nested graph sees is made once, and anew where the context around it is another", () => {
+  const [first, again] = [scopesOf(def, at), scopesOf(def, at)];
+  expect(first[1]?.messages).toBe(again[1]?.messages);
+  const elsewhere = { ...at, messages: [message("o")] };
+  expect(scopeOf(def, elsewhere, sub.id).messages.map(({ id }) => id)).toEqual(["o", "m", "inside"]);
+  expect(scopeOf(def, at, sub.id).messages.map(({ id }) => id)).toEqual(["m", "n", "inside"]);
+});

@@ -33,15 +33,25 @@ export async function thread(database: Database, ref: ThreadRef): Promise<Thread
   return row === null ? null : threadOf(row);
 }
 
-const LOAD = "SELECT holdpoint.load_v1($1, $2) AS loaded";
+// ROWS FROM: of a function, where what is read of a table must name the tenant.
+const LOAD = "SELECT 1 AS place, l.loaded, l.messages FROM ROWS FROM (holdpoint.load_v2($1, $2)) AS l";
 const LOAD_ALL =
-  "SELECT holdpoint.load_v1(t.tenant, t.thread) AS loaded FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS t (tenant, thread, place) ORDER BY t.place";
+  "SELECT t.place::integer, l.loaded, l.messages FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS t (tenant, thread, place) CROSS JOIN LATERAL holdpoint.load_v2(t.tenant, t.thread) l";
 
-/** What `load_v1` gives; inside JSON a time is a string. */
+/** A part of what `load_v2` gives of a thread. */
+interface LoadedRow {
+  /** Of which thread of those asked for, from 1. */
+  readonly place: number;
+  /** In the first. */
+  readonly loaded: LoadedJson | { readonly seq: number } | null;
+  /** An array of messages, the last one first, all of them before those of the part in front. */
+  readonly messages: string | null;
+}
+
+/** All but the messages; inside JSON a time is a string. */
 interface LoadedJson {
   readonly thread: ThreadRow;
   readonly ops: readonly [string, string | null][] | null;
-  readonly context: readonly string[] | null;
   readonly asked: readonly InterruptRow[] | null;
   readonly records:
     readonly { readonly task_id: string; readonly key: string; readonly value: string }[] | null;
@@ -54,7 +64,7 @@ type Found = Loaded | { readonly head: null; readonly seq: number };
 export async function load(database: Database, refs: readonly ThreadRef[]): Promise<Found[]> {
   const [first] = refs;
   const isOne = first !== undefined && refs.length === 1;
-  const rows = await database.query<{ loaded: LoadedJson | { readonly seq: number } }>(
+  const rows = await database.query<LoadedRow>(
     isOne ? LOAD : LOAD_ALL,
     isOne
       ? [first.tenant, first.threadId]
@@ -63,19 +73,26 @@ export async function load(database: Database, refs: readonly ThreadRef[]): Prom
   );
   // An id that no text can be is no thread's.
   if (isOne && rows.length === 0) return [{ head: null, seq: 0 }];
-  return rows.map(({ loaded }) => foundOf(loaded));
+  const parts = new Map<number, LoadedRow[]>();
+  for (const row of rows) {
+    const those = parts.get(row.place);
+    if (those === undefined) parts.set(row.place, [row]);
+    else those.push(row);
+  }
+  return [...parts].sort(([a], [b]) => a - b).map(([, those]) => foundOf(those));
 }
 
 /** A thread's values are those of the last time they were stored whole, and the changes since. */
-function foundOf(loaded: LoadedJson | { readonly seq: number }): Found {
+function foundOf(parts: readonly LoadedRow[]): Found {
+  const loaded = parts[0]?.loaded ?? { seq: 0 };
   if ("seq" in loaded) return { head: null, seq: loaded.seq };
-  const { thread: head, ops, context, asked, records, run } = loaded;
+  const { thread: head, ops, asked, records, run } = loaded;
   return {
     head: threadOf(head),
     snapshot: {
       step: head.step,
       values: foldValues((ops ?? []).map(([changes, vals]) => ({ ops: changes, vals }))),
-      messages: (context ?? []).map((body) => messageOf({ body })),
+      messages: messagesOf(parts),
       position: positionOf(head.position),
     },
     run: run === null ? null : runOf(run),
@@ -87,6 +104,16 @@ function foundOf(loaded: LoadedJson | { readonly seq: number }): Found {
     })),
     sinceValues: { bytes: head.since_bytes, size: head.values_size },
   };
+}
+
+/** All messages, the first one first. */
+function messagesOf(parts: readonly LoadedRow[]): Message[] {
+  const backwards: Message[] = [];
+  for (const { messages } of parts) {
+    if (messages === null) continue;
+    for (const message of JSON.parse(messages) as Message[]) backwards.push(message);
+  }
+  return backwards.reverse();
 }
 
 export async function loadAt(
@@ -131,8 +158,8 @@ const foldValues = (rows: readonly OpsRow[]): Values =>
 
 async function messagesAt(database: Database, ref: ThreadRef, seq: number): Promise<Message[]> {
   const rows = await database.query<MessageRow>(
-    "SELECT DISTINCT ON (pos) pos, seq, body FROM holdpoint.message WHERE tenant = $1 AND thread_id = $2 AND seq <= $3 ORDER BY pos, seq DESC",
+    "SELECT DISTINCT ON (pos) pos, seq, body FROM holdpoint.message WHERE tenant = $1 AND thread_id = $2 AND seq <= $3 ORDER BY pos DESC, seq DESC",
     [ref.tenant, ref.threadId, seq],
   );
-  return rows.map(messageOf);
+  return rows.map(messageOf).reverse();
 }
