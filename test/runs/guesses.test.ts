@@ -116,6 +116,17 @@ describe.each(Object.entries(storages))("on %s", (_name, storage) => {
     expect(load).not.toHaveBeenCalled();
   });
 
+  it("nor a long one", async () => {
+    const checkpointer = await storage();
+    const graph = inProcess(counting(), checkpointer);
+    const messages = Array.from({ length: 2000 }, (_, i) => `message ${i} ${"x".repeat(200)}`);
+    await graph.invoke({ messages }, { threadId: "long" });
+    const load = vi.spyOn(checkpointer, "load");
+    const { status } = await graph.resume({ decision: "approve" }, { threadId: "long" });
+    expect(status).toBe("interrupted_after");
+    expect(load).not.toHaveBeenCalled();
+  });
+
   it("threads that are not new are read at once when the last ones were not", async () => {
     const checkpointer = await storage();
     const graph = inProcess(counting(), checkpointer);
@@ -128,6 +139,63 @@ describe.each(Object.entries(storages))("on %s", (_name, storage) => {
     guesses.learn(true);
     expect(guesses.of(ref)).toEqual({ head: null, seq: 0 });
     await graph.invoke({}, { threadId: "any" });
+  });
+});
+
+describe("what is kept is bounded", () => {
+  const named = (threadId: string, text = ""): ThreadNow => ({
+    head: {
+      tenant: "default",
+      threadId,
+      graph: "g",
+      status: "completed",
+      runId: "r",
+      seq: 1,
+      step: 1,
+      checkpointId: null,
+      currentNode: null,
+      nextNodes: [],
+      interruptReason: null,
+    },
+    snapshot: {
+      step: 1,
+      values: { text },
+      messages: [],
+      position: { tasks: [], holds: { before: [], after: [] } },
+    },
+    interrupts: [],
+    records: [],
+    sinceValues: { bytes: 0, size: 0 },
+  });
+  const ref = (threadId: string) => ({ tenant: "default", threadId });
+  const are = (guesses: Guesses, ...ids: string[]): (string | undefined)[] =>
+    ids.map((id) => guesses.kept(ref(id))?.head.threadId);
+
+  it("by its weight: the oldest make way, and one that is too heavy is not kept", () => {
+    const guesses = new Guesses(1000);
+    for (const id of ["a", "b", "c"]) guesses.keep(named(id, "x".repeat(300)));
+    guesses.keep(named("huge", "x".repeat(1000)));
+    expect(are(guesses, "huge", "a", "b", "c")).toEqual([undefined, undefined, "b", "c"]);
+    // What was given no longer weighs.
+    for (const id of ["d", "e"]) guesses.keep(named(id, "x".repeat(300)));
+    expect(are(guesses, "d", "e")).toEqual(["d", "e"]);
+  });
+
+  it("by their number, and by time", () => {
+    vi.useFakeTimers({ toFake: ["performance"] });
+    onTestFinished(() => void vi.useRealTimers());
+    const guesses = new Guesses();
+    for (let i = 0; i < 257; i++) guesses.keep(named(`t${i}`));
+    expect(are(guesses, "t0", "t1", "t256")).toEqual([undefined, "t1", "t256"]);
+    vi.advanceTimersByTime(60_001);
+    expect(are(guesses, "t2")).toEqual([undefined]);
+  });
+
+  it("a thread that is kept again weighs once", () => {
+    const guesses = new Guesses(1000);
+    for (let i = 0; i < 10; i++) guesses.keep(named("a", "x".repeat(300)));
+    guesses.keep(named("b", "x".repeat(300)));
+    expect(are(guesses, "a", "b")).toEqual(["a", "b"]);
   });
 });
 
