@@ -145,10 +145,10 @@ describe.each(Object.entries(DATABASES))("on %s", (_name, open) => {
     const short = await thread(3, (pos) => `{"short":${pos}}`);
     const exact = await thread(PART, (pos) => `{"exact":${pos}}`);
     const gone = await begin(checkpointer);
-    await database.query("INSERT INTO holdpoint.tombstone (tenant, thread_id, seq, epoch) VALUES ($1, $2, 77, 1)", [
-      gone.ref.tenant,
-      "gone",
-    ]);
+    await database.query(
+      "INSERT INTO holdpoint.tombstone (tenant, thread_id, seq, epoch) VALUES ($1, $2, 77, 1)",
+      [gone.ref.tenant, "gone"],
+    );
     const all = [
       long.ref,
       { tenant: gone.ref.tenant, threadId: "gone" },

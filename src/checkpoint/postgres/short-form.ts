@@ -81,7 +81,7 @@ function short(
 ): { readonly short: Short; readonly next: Before } | null {
   const { path, timestamp } = event;
   const ago = timestamp === place.at ? 0 : at - Date.parse(timestamp);
-  const where: Json = path.length === 1 ? (path[0] as string) : (path);
+  const where: Json = path.length === 1 ? (path[0] as string) : path;
   const own = ownOf(event, before, place);
   if (own === null || !Number.isSafeInteger(ago)) return null;
   const parts: Json[] = [
