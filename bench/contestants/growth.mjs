@@ -62,7 +62,7 @@ class Watch {
 }
 
 /** A round: steps that append a message (time and WAL), then a turn of one step, which must load the thread. */
-async function growing({ messages, watch, begin, say, turn = () => say(1), after, close }) {
+async function growing({ messages, watch, begin, say, close }) {
   const isShort = messages <= SHORT;
   if (!isShort) await begin();
   /** As often as fits into so many milliseconds. */
@@ -91,9 +91,8 @@ async function growing({ messages, watch, begin, say, turn = () => say(1), after
       // Behind them, and not in between: what a load leaves to be collected is not the steps'.
       await sample(ms / 3, async () => {
         const from = performance.now();
-        await turn();
+        await say(1);
         turns.push(performance.now() - from);
-        await after?.();
       });
       return { ops, wal, latencies, turns };
     },
@@ -103,49 +102,29 @@ async function growing({ messages, watch, begin, say, turn = () => say(1), after
   };
 }
 
-/**
- * A process keeps the thread that its last run has left, and supposes that nobody else has had it. So the turn, which is to load,
- * is another thread's, which another one (with connections of its own) has had in between.
- */
 export async function holdpoint({ url, messages }) {
+  const checkpointer = new PgCheckpointer({ url });
   const wal = await walOf(url);
   const watch = new Watch(wal);
-  let until = 0;
-  const processOf = (checkpointer) => ({
-    checkpointer,
-    graph: new StateGraph()
-      .addNode("SAY", async () => {
-        await watch.begin();
-        return { messages: TEXT };
-      })
-      .addEdge(START, "SAY")
-      .addConditionalEdges("SAY", (state) => (state.context.length >= until ? END : "SAY"), ["SAY", END])
-      .compile({ name: "growth", checkpointer }),
-  });
-  const [one, other] = [0, 1].map(() => processOf(new PgCheckpointer({ url })));
-  const sayIn = async ({ graph }, thread, many) => {
-    thread.has = until = thread.has + many;
-    await graph.invoke({}, { threadId: thread.id, recursionLimit: many + 1 });
+  let [threadId, has, until] = ["", 0, 0];
+  const graph = new StateGraph()
+    .addNode("SAY", async () => {
+      await watch.begin();
+      return { messages: TEXT };
+    })
+    .addEdge(START, "SAY")
+    .addConditionalEdges("SAY", (state) => (state.context.length >= until ? END : "SAY"), ["SAY", END])
+    .compile({ name: "growth", checkpointer });
+  const say = async (many) => {
+    has = until = has + many;
+    await graph.invoke({}, { threadId, recursionLimit: many + 1 });
   };
-  const grown = async () => {
-    const thread = { id: newId(), has: 0 };
-    while (thread.has < messages) await sayIn(one, thread, Math.min(RUN, messages - thread.has));
-    return thread;
-  };
-  let [stepped, shared] = [null, null];
   const begin = async () => {
-    [stepped, shared] = [await grown(), await grown()];
-    await sayIn(other, shared, 1);
+    [threadId, has] = [newId(), 0];
+    while (has < messages) await say(Math.min(RUN, messages - has));
   };
-  return growing({
-    messages,
-    watch,
-    begin,
-    say: (many) => sayIn(one, stepped, many),
-    turn: () => sayIn(one, shared, 1),
-    after: () => sayIn(other, shared, 1),
-    close: () => Promise.all([one.checkpointer.close(), other.checkpointer.close(), wal.end()]),
-  });
+  const close = () => Promise.all([checkpointer.close(), wal.end()]);
+  return growing({ messages, watch, begin, say, close });
 }
 
 /** Its thread begins with all messages in one input: to grow step by step it would write 7 GB of WAL. */

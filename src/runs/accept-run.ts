@@ -1,8 +1,7 @@
-import type { ThreadRef, Write } from "../checkpoint/checkpointer.js";
+import type { Loaded, ThreadRef, Write } from "../checkpoint/checkpointer.js";
 import { UpdateFault } from "../engine/index.js";
 import { HoldpointError, invalid, isAway } from "../errors.js";
-import { beginning, type Beginning } from "./beginning.js";
-import type { NoThread, ThreadNow } from "./found.js";
+import { beginning, type Beginning, type NoThread } from "./beginning.js";
 import { patiently } from "./patiently.js";
 import type { RunHandle, RunServiceDeps } from "./requests.js";
 import type { RunControl } from "./run-control.js";
@@ -14,7 +13,7 @@ export async function acceptRun(
   deps: RunServiceDeps,
   reader: RunReader,
   ref: ThreadRef,
-  loaded: ThreadNow | NoThread,
+  loaded: Loaded | NoThread,
   of: Beginning,
 ): Promise<RunHandle | undefined> {
   const { live, worker } = deps;
@@ -38,7 +37,7 @@ async function acceptForAnybody(
   { checkpointer, live, worker }: RunServiceDeps,
   reader: RunReader,
   ref: ThreadRef,
-  loaded: ThreadNow | NoThread,
+  loaded: Loaded | NoThread,
   of: Beginning,
 ): Promise<RunHandle | undefined> {
   const { write, events } = beginning(ref, loaded, of, null);

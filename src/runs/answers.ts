@@ -1,5 +1,5 @@
 /** Turns what a resume says into answers to interrupts: which ones, whether they fit, and what they change. */
-import type { Checkpointer, ThreadRef } from "../checkpoint/checkpointer.js";
+import type { Checkpointer, Loaded, ThreadRef } from "../checkpoint/checkpointer.js";
 import { HoldpointError, invalid, notFound, type ValidationFault } from "../errors.js";
 import {
   answerOf,
@@ -18,7 +18,6 @@ import {
   type Values,
 } from "../engine/index.js";
 import { isRecord, jsonCopy, jsonEqual, type Json } from "../lib/json.js";
-import type { ThreadNow } from "./found.js";
 import { isoNow } from "./ids.js";
 import { requestMessages } from "./message-input.js";
 import { checkFields } from "./request-input.js";
@@ -175,7 +174,7 @@ function patchOf({ state }: AnswerRequest): Record<string, unknown> | null {
 /** Answers that their interrupts take, in the order given. Throws 422 for the first that is none, with every fault of it. */
 export function makeAnswers(
   def: GraphDefinition,
-  { snapshot, interrupts }: Pick<ThreadNow, "snapshot" | "interrupts">,
+  { snapshot, interrupts }: Pick<Loaded, "snapshot" | "interrupts">,
   open: readonly (Standing & { kind: "open" })[],
   by: string,
 ): Answer[] {
@@ -239,7 +238,7 @@ export interface Given extends Said {
 
 /** The answers to what the thread's tasks ask, in task order, given before or `now`; and whether one is missing. */
 export function givenAnswers(
-  { snapshot, interrupts }: Pick<ThreadNow, "snapshot" | "interrupts">,
+  { snapshot, interrupts }: Pick<Loaded, "snapshot" | "interrupts">,
   now: readonly Answer[],
 ): { readonly given: readonly Given[]; readonly complete: boolean } {
   const given: Given[] = [];

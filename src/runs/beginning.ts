@@ -1,6 +1,7 @@
 /** The write that begins a run, whether it was just accepted or has waited, and the job that goes on from it. */
 import type {
   CheckpointWrite,
+  Loaded,
   RequestKey,
   RunRecord,
   SinceValues,
@@ -17,7 +18,6 @@ import {
   type Snapshot,
 } from "../engine/index.js";
 import { withCheckpoint, type PatchDraft } from "./between-runs.js";
-import type { NoThread, ThreadNow } from "./found.js";
 import { isoNow } from "./ids.js";
 import type { CheckedConfig } from "./request-input.js";
 import { checkpointOf } from "./run-draft.js";
@@ -52,7 +52,7 @@ export interface Begun {
 /** `worker` null leaves the run for anybody to claim. */
 export function beginning(
   ref: ThreadRef,
-  loaded: ThreadNow | NoThread,
+  loaded: Loaded | NoThread,
   of: Beginning,
   worker: string | null,
 ): Begun {
@@ -98,8 +98,13 @@ export function beginning(
   };
 }
 
+export interface NoThread {
+  readonly head: null;
+  readonly seq: number;
+}
+
 /** What there is of a thread that is made by its first run. */
-const NOTHING: Pick<ThreadNow, "interrupts" | "records" | "sinceValues"> = {
+const NOTHING: Pick<Loaded, "interrupts" | "records" | "sinceValues"> = {
   interrupts: [],
   records: [],
   sinceValues: { bytes: 0, size: 0 },
@@ -107,7 +112,7 @@ const NOTHING: Pick<ThreadNow, "interrupts" | "records" | "sinceValues"> = {
 
 /** A fresh run begins at a checkpoint; one that goes on has its thread's, unless its answer changed something. */
 function checkpointFor(
-  { head }: ThreadNow | NoThread,
+  { head }: Loaded | NoThread,
   { source, change: { ops, messages, snapshot } }: Beginning,
   since: SinceValues,
 ): CheckpointWrite | undefined {

@@ -1,5 +1,5 @@
 /** Writes to a thread that no run is on: decisions without a run, cancellations, patches. */
-import type { Checkpointer, Write } from "../checkpoint/checkpointer.js";
+import type { Checkpointer, Loaded, ThreadHead, Write } from "../checkpoint/checkpointer.js";
 import {
   draft,
   nextNodes,
@@ -10,7 +10,6 @@ import {
   type Position,
 } from "../engine/index.js";
 import type { Live } from "../events/index.js";
-import type { ThreadNow } from "./found.js";
 import { isoNow } from "./ids.js";
 import type { GraphRegistry } from "./graph-registry.js";
 import { messageEvent } from "./run-draft.js";
@@ -45,10 +44,11 @@ export interface Between {
 /** A write between runs that starts none: the new seq, and the queued runs that it dropped; undefined when the thread moved. */
 export async function writeBetween(
   { checkpointer, live, graphs }: BetweenDeps,
-  { head }: Pick<ThreadNow, "head">,
+  loaded: Loaded,
   of: Between,
-  graph: GraphDefinition | null = graphs.find(head.graph ?? "") ?? null,
+  graph: GraphDefinition | null = graphs.find(loaded.head.graph ?? "") ?? null,
 ): Promise<{ readonly seq: number; readonly dropped: readonly string[] } | undefined> {
+  const { head } = loaded;
   const ref = { tenant: head.tenant, threadId: head.threadId };
   const events = placeEvents(of.drafts, head.seq, head.threadId, null);
   // Even a write without events moves the thread on: whoever read it before must read again.
@@ -117,11 +117,4 @@ const headOf = ({
   currentNode,
   nextNodes: next,
   interruptReason,
-}: ThreadNow["head"]): Write["head"] => ({
-  graph,
-  status,
-  step,
-  currentNode,
-  nextNodes: next,
-  interruptReason,
-});
+}: ThreadHead): Write["head"] => ({ graph, status, step, currentNode, nextNodes: next, interruptReason });

@@ -87,8 +87,6 @@ class Execution {
   readonly #at: RunPosition;
   readonly #way: RunWay;
   readonly #inFlight = new InFlight();
-  /** Something is, or may be, stored of the run's tasks beside its steps. */
-  #hasRecords: boolean;
   /** A former process died, and what it was in the middle of has not been looked at. */
   #crashed: boolean;
 
@@ -98,7 +96,6 @@ class Execution {
     this.#deps = deps;
     this.#rows = job.loaded.interrupts;
     this.#crashed = job.crashedAt !== null;
-    this.#hasRecords = deps.records.length > 0;
     this.#writer = new RunWriter(job, control, deps);
     this.#at = new RunPosition(deps.def, job.loaded.snapshot);
     this.#way = new RunWay(this.#at, { runId: job.run.runId, writer: this.#writer, cut: control.cut });
@@ -337,7 +334,6 @@ class Execution {
     // Of a step of one task the one write is enough; where others are in flight a crash must not repeat this one.
     const alone = place.scope.tasks.length === 1 && (outcome.kind === "done" || this.#inFlight.size === 1);
     if (alone || this.#control.lost) return outcome;
-    this.#hasRecords = true;
     try {
       if (!(await storeOutcome({ checkpointer, ref, epoch }, task, outcome))) this.#control.lose();
       return outcome;
@@ -362,15 +358,6 @@ class Execution {
     return { beganAt: this.#writer.committedAt, once: this.#deps.once.keys(id) };
   }
 
-  /** The next request need not read the thread. What is stored of its tasks is not known here: there must be nothing. */
-  #keep(): void {
-    const left = this.#writer.left(this.#rows);
-    if (left === null) return;
-    const { guesses, once } = this.#deps;
-    const hasTasks = left.snapshot.position.tasks.length > 0;
-    if (!hasTasks || (!this.#hasRecords && once.isUntouched)) guesses.keep({ ...left, records: [] });
-  }
-
   /** Ends the run. A stop that was accepted before turns any other end into `stopped`. */
   async #finish(
     status: FinalStatus,
@@ -390,9 +377,7 @@ class Execution {
       if (this.#isStopped() && final !== "stopped") continue;
       const ended = await this.#writer.end(this.#at.snapshot, outcome, open);
       if (ended === "lost") return null;
-      if (ended === "stopping") continue;
-      this.#keep();
-      return ended;
+      if (ended !== "stopping") return ended;
     }
   }
 }

@@ -24,7 +24,6 @@ const nameIn = ({ tenant, threadId }: ThreadRef, taskId: string, key: string): s
 /** The `once` results of one run's tasks: those that were stored, and those that are stored now. */
 export class OnceStore {
   readonly #known: Map<string, TaskRecord>;
-  #wasAsked = false;
 
   constructor(
     readonly of: RecordDeps & {
@@ -43,11 +42,6 @@ export class OnceStore {
     return this.#known.has(nameOf(taskId, key)) || this.of.effects.has(nameIn(this.of.ref, taskId, key));
   }
 
-  /** Nothing was stored before, and nothing was asked for since. What is stored after the end of a run moves the thread. */
-  get isUntouched(): boolean {
-    return !this.#wasAsked && this.#known.size === 0;
-  }
-
   /** The keys of a task's stored results. */
   keys(taskId: string): readonly string[] {
     return onceKeys(this.#known.values(), taskId);
@@ -55,7 +49,6 @@ export class OnceStore {
 
   /** The result, durable before it returns; null when the lease is lost. `effect` runs only if nothing is there yet. */
   async run(taskId: string, given: string, effect: () => unknown): Promise<{ readonly value: Json } | null> {
-    this.#wasAsked = true;
     const key = storedKey(given);
     const name = nameOf(taskId, key);
     const stored = this.#known.get(name);

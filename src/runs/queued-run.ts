@@ -13,7 +13,6 @@ import { refusalIn, type ErrorCode } from "../errors.js";
 import { errorText } from "../lib/show.js";
 import type { Live } from "../events/index.js";
 import { beginning, type Beginning } from "./beginning.js";
-import type { ThreadNow } from "./found.js";
 import { sameMessage } from "./message-input.js";
 import { toldAtStart } from "./on-disconnect.js";
 import { readRequest } from "./queued-request.js";
@@ -28,7 +27,7 @@ import { threadKey } from "./thread-key.js";
 /** How a fresh run begins, on the thread as it is now. Throws UpdateFault where a reducer refuses the input. */
 export function freshRun(
   def: GraphDefinition,
-  loaded: { readonly head: ThreadNow["head"] | null; readonly snapshot?: Snapshot },
+  loaded: { readonly head: Loaded["head"] | null; readonly snapshot?: Snapshot },
   of: { runId: string; input: RunInput; config: CheckedConfig },
 ): Beginning {
   const { runId, input, config } = of;

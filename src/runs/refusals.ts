@@ -1,5 +1,4 @@
-import type { ThreadRef } from "../checkpoint/checkpointer.js";
-import type { ThreadNow } from "./found.js";
+import type { ThreadHead, ThreadRef } from "../checkpoint/checkpointer.js";
 import type { OnBusy } from "./requests.js";
 import { HoldpointError, notFound } from "../errors.js";
 import { isInterrupted, MOVES, type GraphDefinition, type Interrupt } from "../engine/index.js";
@@ -11,8 +10,6 @@ export const threadExists = (threadId: string): HoldpointError =>
   new HoldpointError("thread_exists", `there is a thread ${JSON.stringify(threadId)} already`, {
     thread_id: threadId,
   });
-
-type ThreadHead = ThreadNow["head"];
 
 /** Why a thread does not take a run now. */
 export function refuseRun(

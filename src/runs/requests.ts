@@ -2,7 +2,6 @@
 import type { Checkpointer, RequestKey, StopMode, ThreadRef } from "../checkpoint/checkpointer.js";
 import type { AnswerRequest, GraphDefinition, RunEvent, RunResult } from "../engine/index.js";
 import type { Live } from "../events/index.js";
-import type { Guesses } from "./guesses.js";
 import type { GraphRegistry } from "./graph-registry.js";
 import type { RuntimeOptions } from "./runtime-options.js";
 import type { InputRequest, RunConfig } from "./request-input.js";
@@ -111,7 +110,6 @@ export interface RunServiceDeps {
   readonly checkpointer: Checkpointer;
   readonly graphs: GraphRegistry;
   readonly live: Live;
-  readonly guesses: Guesses;
   readonly readers: Readers;
   readonly worker: RunWorker;
   readonly options: RuntimeOptions;

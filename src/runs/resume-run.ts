@@ -1,5 +1,5 @@
 /** Answers what a thread waits for, for a person or a deadline, and continues one that was stopped or failed. */
-import type { ThreadRef, Write } from "../checkpoint/checkpointer.js";
+import type { Loaded, ThreadHead, ThreadRef, Write } from "../checkpoint/checkpointer.js";
 import { HoldpointError, invalid } from "../errors.js";
 import {
   applySaid,
@@ -28,7 +28,7 @@ import { keepWaiting, repeatedResume } from "./repeated-request.js";
 import { mismatch, noThread, notResumable, refuseWhenDraining } from "./refusals.js";
 import { checkConfig, checkInput, type CheckedConfig } from "./request-input.js";
 import type { ResumeRequest, RunHandle, RunServiceDeps, Waiting } from "./requests.js";
-import { lookOnce, supposing, type Found, type ThreadNow } from "./found.js";
+import { lookOnce, type Found } from "./found.js";
 import type { RunReader } from "./run-reader.js";
 import { untilSettled } from "./until-settled.js";
 
@@ -44,68 +44,53 @@ export class Resumption {
   /** Answers interrupts, or continues a stopped or failed thread. `found` is the thread where it was just read. */
   async resume(request: ResumeRequest, found?: Found): Promise<RunHandle | Waiting> {
     const { ref } = request;
-    const { guesses, worker } = this.#deps;
-    const look = lookOnce(() => this.#deps.checkpointer.load(ref), found);
+    const look = lookOnce(this.#deps.checkpointer, ref, found);
     const own = ownAnswer(request);
     if (request.answers !== undefined && own !== null) {
       throw invalid([{ path: "answers", message: "either one decision or a list of answers, not both" }]);
     }
     if (request.answers?.length === 0)
       throw invalid([{ path: "answers", message: "a list of answers has at least one" }]);
-    const binding: Binding = { bound: null, late: false };
-    let guess = found === undefined && worker.hasRoom ? guesses.kept(ref) : null;
+    let bound: Bound[] | null = null;
+    let late = false;
     return untilSettled(
       async () => {
-        refuseWhenDraining(worker);
-        const supposed = guess;
-        guess = null;
-        const taken = await supposing(supposed, (thread) => this.supposing(request, thread));
-        if (taken !== undefined) return taken;
+        refuseWhenDraining(this.#deps.worker);
         const loaded = await look();
         if (loaded.head === null) throw noThread(ref);
-        return this.#resume(request, own, loaded, binding);
+        const { head } = loaded;
+        const named = request.answers ?? (own?.interruptId === undefined ? null : [own]);
+        const interrupted = isInterrupted(head.status);
+        // Named interrupts answer for themselves, whatever became of the thread since.
+        // Nor does a bare answer mean a hold point that opened after it arrived.
+        if (bound === null && interrupted && named === null && late) throw movedOn();
+        if (request.seen !== undefined && bound === null && head.seq !== request.seen) throw movedOn();
+        late = true;
+        if (bound === null && (interrupted || named !== null)) {
+          bound = bindAnswers(
+            named ?? [own ?? {}],
+            loaded.interrupts.filter(({ status }) => status === "open"),
+            request.answers !== undefined,
+          );
+        }
+        if (bound !== null) {
+          const def = request.graph ?? this.#deps.graphs.find(head.graph ?? "");
+          const standing = await standings(
+            this.#deps.checkpointer,
+            ref,
+            loaded.interrupts,
+            bound,
+            request.by,
+            def,
+          );
+          if (standing.every((each) => each.kind === "repeated"))
+            return this.#firstOutcome(ref, head, standing);
+          if (interrupted) return this.#answer(request, loaded, standing);
+        }
+        return this.#continue(request, own, loaded);
       },
       () => repeatedResume(this.#deps, this.#reader, request),
     );
-  }
-
-  /** One try of a resume on what the thread is supposed to be; it binds nothing where that is not so. */
-  supposing(request: ResumeRequest, thread: ThreadNow): Promise<RunHandle | Waiting | undefined> {
-    return this.#resume(request, ownAnswer(request), thread, { bound: null, late: false });
-  }
-
-  /** One try of a resume, on the thread as it is or is supposed to be; undefined when that is not so. */
-  async #resume(
-    request: ResumeRequest,
-    own: AnswerRequest | null,
-    loaded: ThreadNow,
-    binding: Binding,
-  ): Promise<RunHandle | Waiting | undefined> {
-    const { ref } = request;
-    const { head } = loaded;
-    const named = request.answers ?? (own?.interruptId === undefined ? null : [own]);
-    const interrupted = isInterrupted(head.status);
-    // Named interrupts answer for themselves, whatever became of the thread since.
-    // Nor does a bare answer mean a hold point that opened after it arrived.
-    if (binding.bound === null && interrupted && named === null && binding.late) throw movedOn();
-    if (request.seen !== undefined && binding.bound === null && head.seq !== request.seen) throw movedOn();
-    binding.late = true;
-    if (interrupted || named !== null) {
-      binding.bound ??= bindAnswers(
-        named ?? [own ?? {}],
-        loaded.interrupts.filter(({ status }) => status === "open"),
-        request.answers !== undefined,
-      );
-    }
-    const { bound } = binding;
-    if (bound !== null) {
-      const { checkpointer, graphs } = this.#deps;
-      const def = request.graph ?? graphs.find(head.graph ?? "");
-      const standing = await standings(checkpointer, ref, loaded.interrupts, bound, request.by, def);
-      if (standing.every((each) => each.kind === "repeated")) return this.#firstOutcome(ref, head, standing);
-      if (interrupted) return this.#answer(request, loaded, standing);
-    }
-    return this.#continue(request, own, loaded);
   }
 
   /**
@@ -132,7 +117,7 @@ export class Resumption {
   }
 
   /** A run that ends at once with `interrupt_expired`: what it is told by is the row that expired without an answer. */
-  #fail(ref: ThreadRef, loaded: ThreadNow, expired: Interrupt): Promise<RunHandle | undefined> {
+  #fail(ref: ThreadRef, loaded: Loaded, expired: Interrupt): Promise<RunHandle | undefined> {
     const def = this.#graphOf(loaded, undefined);
     const [runId, at] = [newId(), isoNow()];
     const open = loaded.interrupts.filter(({ status }) => status === "open");
@@ -154,7 +139,7 @@ export class Resumption {
 
   async #answer(
     request: ResumeRequest,
-    loaded: ThreadNow,
+    loaded: Loaded,
     standing: readonly Standing[],
     as: "resolved" | "expired" = "resolved",
   ): Promise<RunHandle | Waiting | undefined> {
@@ -196,7 +181,7 @@ export class Resumption {
   async #continue(
     request: ResumeRequest,
     own: AnswerRequest | null,
-    loaded: ThreadNow,
+    loaded: Loaded,
   ): Promise<RunHandle | undefined> {
     const { head, snapshot } = loaded;
     if (MOVES[head.status].resume !== "continue") throw notResumable(head);
@@ -224,7 +209,7 @@ export class Resumption {
   }
 
   /** Begins the run that goes on where the thread is. */
-  #goOn(ref: ThreadRef, loaded: ThreadNow, of: GoOn): Promise<RunHandle | undefined> {
+  #goOn(ref: ThreadRef, loaded: Loaded, of: GoOn): Promise<RunHandle | undefined> {
     const { def, runId, decided, decision, config, key } = of;
     const change = asRequest(() => applySaid(def, loaded.snapshot, of.said, of.merged, config.holds));
     const input = startInput([...of.said, { messages: [], state: of.merged }]);
@@ -254,7 +239,7 @@ export class Resumption {
   /** The outcome of the request that these answers repeat. */
   async #firstOutcome(
     ref: ThreadRef,
-    head: ThreadNow["head"],
+    head: ThreadHead,
     standing: readonly Standing[],
   ): Promise<RunHandle | Waiting> {
     const runId = standing.map(({ interrupt }) => interrupt.resumedBy).find((id) => id !== null) ?? null;
@@ -263,7 +248,7 @@ export class Resumption {
   }
 
   /** The thread's graph as loaded. Throws `graph_changed` where a node that is next is gone. */
-  #graphOf(loaded: ThreadNow, asked: GraphDefinition | undefined): GraphDefinition {
+  #graphOf(loaded: Loaded, asked: GraphDefinition | undefined): GraphDefinition {
     if (asked !== undefined && asked.name !== loaded.head.graph) throw mismatch(loaded.head, asked);
     const def = asked ?? this.#deps.graphs.get(loaded.head.graph ?? "");
     const gone = goneFrom(def, loaded.snapshot);
@@ -276,12 +261,6 @@ export class Resumption {
     }
     return def;
   }
-}
-
-/** Which interrupts a request means: those that were open when it came, over all its tries. */
-interface Binding {
-  bound: readonly Bound[] | null;
-  late: boolean;
 }
 
 /** What a run goes on with. */

@@ -1,7 +1,6 @@
 import type { Checkpointer, Loaded, RunRecord, TaskRecord, ThreadRef } from "../checkpoint/checkpointer.js";
 import type { GraphDefinition, Logger, Message } from "../engine/index.js";
 import type { Live } from "../events/index.js";
-import type { Guesses } from "./guesses.js";
 import type { OnceStore } from "./once-store.js";
 import type { Relay } from "./relay.js";
 import type { RuntimeOptions } from "./runtime-options.js";
@@ -27,7 +26,6 @@ export interface ExecuteDeps {
   readonly live: Live;
   readonly relay: Relay | null;
   readonly once: OnceStore;
-  readonly guesses: Guesses;
   /** What was stored of its tasks before it was claimed. */
   readonly records: readonly TaskRecord[];
   readonly log: Logger;

@@ -313,9 +313,7 @@ export class RunReader {
   }
 
   /** What a thread waits for, in the order it was asked. */
-  async openInterrupts(
-    head: Pick<ThreadHead, "tenant" | "threadId" | "status">,
-  ): Promise<readonly Interrupt[]> {
+  async openInterrupts(head: ThreadHead): Promise<readonly Interrupt[]> {
     if (!isInterrupted(head.status)) return [];
     const filter = { status: "open" as const, graph: null, threadId: head.threadId };
     const page = await this.#deps.checkpointer.interrupts(head.tenant, filter, { limit: 200, cursor: null });

@@ -4,7 +4,7 @@ import { invalid } from "../errors.js";
 import { isActive, isInterrupted, type GraphDefinition, type RunInput } from "../engine/index.js";
 import { acceptRun, asRequest } from "./accept-run.js";
 import { Accepting, type Arrival } from "./accepting.js";
-import { lookOnce, supposing, type Found, type NoThread, type ThreadNow } from "./found.js";
+import { lookOnce, type Found } from "./found.js";
 import { isoNow, newId } from "./ids.js";
 import { withWish } from "./on-disconnect.js";
 import { queuedRequest } from "./queued-request.js";
@@ -54,83 +54,41 @@ export class RunService {
     const { ref, graph, input, config } = request;
     return this.#accepting.during(ref, async () => {
       refuseWhenDraining(this.#deps.worker);
-      const goOn = ({ seq }: ThreadNow["head"]): ResumeRequest => ({
-        ref,
-        graph,
-        goOn: input,
-        seen: seq,
-        config,
-        by: "anonymous",
-      });
-      const supposed = await supposing(this.#guess(ref), async (guess) =>
-        guess.head !== null && isInterrupted(guess.head.status)
-          ? this.#resumption.supposing(goOn(guess.head), guess)
-          : this.#beginSupposed(request, guess),
-      );
-      if (supposed !== undefined) return supposed;
-      const found = await this.#load(ref);
+      const found = await this.#deps.checkpointer.load(ref);
       const { head } = found;
       if (head === null || !isInterrupted(head.status)) return this.#start(request, found);
-      return this.#resumption.resume(goOn(head), found);
+      return this.#resumption.resume(
+        { ref, graph, goOn: input, seen: head.seq, config, by: "anonymous" },
+        found,
+      );
     });
   }
 
   async #start(request: StartRequest, found?: Found): Promise<RunHandle> {
-    const { ref } = request;
-    const look = lookOnce(() => this.#load(ref), found);
-    let guess = found === undefined ? this.#guess(ref) : null;
+    const { ref, onBusy = "reject" } = request;
+    const look = lookOnce(this.#deps.checkpointer, ref, found);
     return untilSettled(
       async () => {
         refuseWhenDraining(this.#deps.worker);
-        const supposed = guess;
-        guess = null;
-        return (
-          (await supposing(supposed, (thread) => this.#beginSupposed(request, thread))) ??
-          this.#begin(request, await look())
-        );
+        const loaded = await look();
+        const { head } = loaded;
+        const def = this.#deps.graphs.choose(request.graph, head?.graph ?? null);
+        const context = loaded.head === null ? [] : loaded.snapshot.messages;
+        const input = checkInput(def, context, request.input ?? {}, "input");
+        const config = withWish(checkConfig(def, request.config ?? {}), request.onDisconnect);
+        const runId = newId();
+        const fresh = asRequest(() => freshRun(def, loaded, { runId, input, config }));
+        const missing = def.state.missing(fresh.change.snapshot.values);
+        if (missing.length > 0)
+          throw invalid(missing.map((fault) => ({ ...fault, path: `input.${fault.path}` })));
+        if (head !== null) refuseRun(head, def, await this.reader.openInterrupts(head), onBusy);
+        const isBusy = head !== null && isActive(head.status);
+        if (isBusy || !this.#deps.worker.hasRoom)
+          return this.#enqueue(request, def, { runId, input, config });
+        return acceptRun(this.#deps, this.reader, ref, loaded, { ...fresh, key: request.key });
       },
       () => repeatedStart(this.#deps, this.reader, request),
     );
-  }
-
-  /** What to try a run on before the thread is read, if anything. One that must wait is put behind others, not guessed about. */
-  #guess(ref: ThreadRef): ThreadNow | NoThread | null {
-    const { guesses, worker } = this.#deps;
-    return worker.hasRoom ? guesses.of(ref) : null;
-  }
-
-  async #load(ref: ThreadRef): Promise<Found> {
-    const found = await this.#deps.checkpointer.load(ref);
-    this.#deps.guesses.learn(found.head === null);
-    return found;
-  }
-
-  async #beginSupposed(request: StartRequest, guess: ThreadNow | NoThread): Promise<RunHandle | undefined> {
-    const begun = await this.#begin(request, guess);
-    if (begun !== undefined && guess.head === null) this.#deps.guesses.learn(true);
-    return begun;
-  }
-
-  /** One try of a start, on the thread as it is or is supposed to be; undefined when that is not so. */
-  async #begin(request: StartRequest, thread: ThreadNow | NoThread): Promise<RunHandle | undefined> {
-    const { ref, onBusy = "reject" } = request;
-    const { head } = thread;
-    const def = this.#deps.graphs.choose(request.graph, head?.graph ?? null);
-    const context = thread.head === null ? [] : thread.snapshot.messages;
-    const input = checkInput(def, context, request.input ?? {}, "input");
-    const config = withWish(checkConfig(def, request.config ?? {}), request.onDisconnect);
-    const runId = newId();
-    const fresh = asRequest(() => freshRun(def, thread, { runId, input, config }));
-    const missing = def.state.missing(fresh.change.snapshot.values);
-    if (missing.length > 0)
-      throw invalid(missing.map((fault) => ({ ...fault, path: `input.${fault.path}` })));
-    if (head !== null) {
-      const open = isInterrupted(head.status) ? await this.reader.openInterrupts(head) : [];
-      refuseRun(head, def, open, onBusy);
-    }
-    const isBusy = head !== null && isActive(head.status);
-    if (isBusy || !this.#deps.worker.hasRoom) return this.#enqueue(request, def, { runId, input, config });
-    return acceptRun(this.#deps, this.reader, ref, thread, { ...fresh, key: request.key });
   }
 
   /** Makes a run wait for its thread, or for a process that has room; undefined when the thread moved meanwhile. */

@@ -20,7 +20,6 @@ import type { GraphDefinition, Logger, RunResult } from "../engine/index.js";
 import type { Live } from "../events/index.js";
 import { ClaimLoop } from "./claim-loop.js";
 import { executeRun } from "./execute-run.js";
-import type { Guesses } from "./guesses.js";
 import type { GraphRegistry } from "./graph-registry.js";
 import { handOver } from "./hand-over.js";
 import { Heartbeat } from "./heartbeat.js";
@@ -43,7 +42,6 @@ export interface WorkerDeps {
   readonly graphs: GraphRegistry;
   readonly live: Live;
   readonly relay: Relay | null;
-  readonly guesses: Guesses;
   readonly log: Logger;
   readonly options: RuntimeOptions;
 }
@@ -253,7 +251,7 @@ export class RunWorker {
     control: RunControl,
     records: readonly TaskRecord[],
   ): ExecuteDeps {
-    const { checkpointer, log } = this.#deps;
+    const { checkpointer, live, relay, log, options } = this.#deps;
     const { ref, run, epoch } = job;
     const lease = this.#lease.of(control);
     const onLost = (): void => {
@@ -264,10 +262,14 @@ export class RunWorker {
       control.lose();
     };
     return {
-      ...this.#deps,
       def,
+      checkpointer,
+      live,
+      relay,
       once: new OnceStore({ checkpointer, ref, epoch, effects: this.#effects, lease, onLost }, records),
       records,
+      log,
+      options,
       draining: () => this.#draining,
       workWaits: () => this.workWaits(),
     };

@@ -3,7 +3,6 @@ import type { SinceValues, Write, Written } from "../checkpoint/checkpointer.js"
 import { isAway, refusalIn, type HoldpointError } from "../errors.js";
 import {
   nextNodes,
-  taskIds,
   type Interrupt,
   type Message,
   type Opening,
@@ -13,7 +12,6 @@ import {
 } from "../engine/index.js";
 import type { JsonObject } from "../lib/json.js";
 import type { Mutable } from "../lib/mutable.js";
-import type { ThreadNow } from "./found.js";
 import { makeResult } from "./hydrate.js";
 import { isoNow, newId } from "./ids.js";
 import { patiently } from "./patiently.js";
@@ -25,9 +23,6 @@ import type { TaskOutcome } from "./task-outcome.js";
 import { terminalEvent } from "./terminal-event.js";
 
 const NONE: readonly never[] = Object.freeze([]);
-
-/** Whether it is the same question of the same task, asked again. */
-const isSameAsk = (a: Interrupt, b: Interrupt): boolean => a.taskId === b.taskId && a.key === b.key;
 
 /** The end of a run: what it came to, what it asks, and its result once the terminal event has its seq. */
 interface Ending {
@@ -61,11 +56,8 @@ export class RunWriter {
   #since: SinceValues;
   /** Where the thread stood at the last write. */
   #stored: Snapshot;
-  #checkpointId: string | null = null;
   #committedAt: string;
   #hasCommitted = false;
-  /** The last write, where it was committed and nothing comes behind it. */
-  #last: Write | null = null;
 
   constructor(job: RunJob, control: RunControl, deps: ExecuteDeps) {
     this.#job = job;
@@ -96,25 +88,6 @@ export class RunWriter {
   /** This process has written of the run: storage knows all that it knew then. */
   get hasCommitted(): boolean {
     return this.#hasCommitted;
-  }
-
-  /**
-   * The thread as the end of the run has left it, and as `load` would give it; null where that is not known here: where another
-   * run of it may begin at any time, or the run came to no checkpoint. `rows` are its interrupts before.
-   */
-  left(rows: readonly Interrupt[]): Omit<ThreadNow, "records"> | null {
-    const write = this.#last;
-    if (write?.end === undefined || this.#checkpointId === null) return null;
-    const { ref, head, seq, open, runId } = write;
-    const snapshot = this.#stored;
-    const tasks = new Set(taskIds(snapshot.position));
-    const asked = [...rows, ...open].filter(({ taskId }) => tasks.has(taskId));
-    return {
-      head: { ...ref, ...head, seq, runId, checkpointId: this.#checkpointId },
-      snapshot,
-      interrupts: asked.filter((row, i) => i === asked.findLastIndex((other) => isSameAsk(row, other))),
-      sinceValues: this.#since,
-    };
   }
 
   /** Commits what was collected; more is to come. Throws RefusedWrite. */
@@ -224,11 +197,7 @@ export class RunWriter {
     }
     if (written.outcome !== "committed") return this.#lost();
     for (const { message } of this.draft.messages) this.#messages.push(message);
-    if (write.checkpoint !== undefined) {
-      this.#since = write.checkpoint.sinceValues;
-      this.#checkpointId = write.checkpoint.id;
-    }
-    this.#last = written.queued ? null : write;
+    if (write.checkpoint !== undefined) this.#since = write.checkpoint.sinceValues;
     this.#committedAt = write.at;
     this.#hasCommitted = true;
     this.draft.clear();

@@ -2,7 +2,6 @@ import type { Checkpointer, Wake } from "../checkpoint/checkpointer.js";
 import { HoldpointError } from "../errors.js";
 import { feedPublisher, Live } from "../events/index.js";
 import type { EventPublisher, GraphDefinition, Logger, RunEvent } from "../engine/index.js";
-import { Guesses } from "./guesses.js";
 import { GraphRegistry } from "./graph-registry.js";
 import { InboxReader } from "./inbox-reader.js";
 import { Relay } from "./relay.js";
@@ -47,8 +46,7 @@ export class Runtime {
     this.#live = new Live(options.readerBufferBytes);
     this.#relay = checkpointer.liveEdge === null ? null : new Relay(checkpointer.liveEdge, log);
     const readers = new Readers();
-    const guesses = new Guesses();
-    const shared = { checkpointer, graphs: this.graphs, live: this.#live, log, options, readers, guesses };
+    const shared = { checkpointer, graphs: this.graphs, live: this.#live, log, options, readers };
     this.#worker = new RunWorker({ ...shared, relay: this.#relay });
     this.#unread = new UnreadRuns({ ...shared, worker: this.#worker });
     this.runs = new RunService({ ...shared, worker: this.#worker });

@@ -7,7 +7,6 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { PgCheckpointer } from "../../src/checkpoint/postgres/index.js";
 import { newPostgresDatabase } from "../support/databases.js";
-import { startServer } from "../support/server.js";
 import { startTracedServer, type Call } from "../support/traced-server.js";
 import { folders, imports, paths, places, rules, scripts, way, type WayRow } from "./architecture-page.js";
 
@@ -42,36 +41,31 @@ describe("the way of POST /threads/:id/resume", () => {
   );
 });
 
-/**
- * The calls of two resumes of the README's refund; others went before, so that everything is loaded. Another process began what
- * they answer: it knew the threads a moment longer.
- */
+/** The calls of two resumes of the README's refund; others went before, so that everything is loaded. */
 async function traceResumes(): Promise<{ request: Call[]; stream: Call[] }> {
   const folder = mkdtempSync(join(tmpdir(), "holdpoint-way-"));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
-  const env = {
+  const server = await startTracedServer({
     DATABASE_URL: await newPostgresDatabase(),
     HOLDPOINT_GRAPHS: join(ROOT, "examples/refunds.ts"),
     REFUNDS_LEDGER: join(folder, "ledger.ndjson"),
-  };
-  const post = async (url: string, body: object, accept: string): Promise<string> => {
+  });
+  const post = async (path: string, body: object, accept: string): Promise<string> => {
     const headers = { Accept: accept };
-    return (await fetch(url, { method: "POST", headers, body: JSON.stringify(body) })).text();
+    return (
+      await fetch(`${server.url}${path}`, { method: "POST", headers, body: JSON.stringify(body) })
+    ).text();
   };
   const resume = async (thread: string, accept: string): Promise<void> => {
-    const answer = await post(`${server.url}/threads/${thread}/resume`, { decision: "approve" }, accept);
+    const answer = await post(`/threads/${thread}/resume`, { decision: "approve" }, accept);
     expect(answer, "the refund is approved and paid").toContain('"status":"completed"');
   };
   const [json, events] = ["application/json", "text/event-stream"];
-  const former = await startServer(env);
   for (const thread of ["warm-json", "warm-events", "json", "events"]) {
     const input = { messages: ["Order 1042 arrived broken, I want my 129.90 back"] };
-    const held = await post(`${former.url}/threads/${thread}/run`, { input }, json);
+    const held = await post(`/threads/${thread}/run`, { input }, json);
     expect(held, "the refund waits").toContain('"status":"interrupted_before"');
   }
-  former.kill("SIGTERM");
-  await former.exit;
-  const server = await startTracedServer(env);
   await resume("warm-json", json);
   await resume("warm-events", events);
   await server.calls();

@@ -121,8 +121,6 @@ onEveryStorage("a request with an idempotency key", (server) => {
       "and reads (%s) just before the same request is accepted is not refused by it",
       async (method) => {
         const { graph, thread, visits, began, held } = slow();
-        // A new one is not read.
-        if (method === "load") await server.post("/threads", { thread_id: thread, graph });
         const send = () => server.post(`/threads/${thread}/run`, { graph }, keyed("k"));
         const read = holdNext(server.runtime.checkpointer, method);
         const late = send();
