@@ -1,6 +1,6 @@
 /**
  * Writes that are ready at the same moment go to the database together: one statement, one transaction, one flush of the
- * write-ahead log. There is no timer: while one group is under way the next one fills up, and a lone write goes at once.
+ * write-ahead log. There is no timer: while groups are under way the next one fills up, and a lone write goes at once.
  *
  * G1. A group has its members in the order of their keys, and the statement takes their locks in that order: groups of
  *     different processes wait for each other, never in a circle.
@@ -11,7 +11,7 @@
  *
  * Measured on 2 cores, alternating with ungrouped writes (PostgreSQL 15, fsync on; a step of 3 events and 1 message): a lone
  * step takes 0.92 ms instead of 0.88; 32 threads commit 3 400 steps/s instead of 2 300, and on the embedded database 1 900
- * instead of 830. A second lane from the start gained nothing that could be told from noise.
+ * instead of 830. In two halves the 32 threads take 310 us a step instead of 376; in thirds 333.
  */
 import { isAway } from "../../errors.js";
 

@@ -26,6 +26,9 @@ const CONNECT_MS = 5000;
 /** How often a transaction that met another is tried; each time one of those that met got through. */
 const TRIES = 8;
 
+/** Milliseconds until it is tried again. */
+const pauseMs = (tries: number): number => Math.random() * 10 * 2 ** tries;
+
 /** Milliseconds that a close waits for what is under way. */
 const CLOSE_MS = 3000;
 
@@ -34,7 +37,7 @@ interface Statement {
   readonly text: string;
   readonly values: unknown[];
   readonly query_timeout: number;
-  name?: string;
+  readonly name?: string;
 }
 
 /** A PostgreSQL server, by `pg`. */
@@ -94,44 +97,34 @@ export class PgDatabase implements Database {
     this.#names = this.directUrl === this.#options.url;
   }
 
-  async query<Row extends object>(
+  query<Row extends object>(
     sql: string,
     values: readonly unknown[] = [],
     { urgent = false, timeoutMs, name }: QueryOptions = {},
   ): Promise<Row[]> {
     const usual = this.#options.queryTimeoutMs ?? 30_000;
-    const statement: Statement = {
+    const statement = {
       text: sql,
       values: [...values],
       query_timeout: Math.min(timeoutMs ?? usual, usual),
     };
-    if (this.#names && name !== undefined) statement.name = name;
+    return this.#send(this.#names && name !== undefined ? { ...statement, name } : statement, urgent);
+  }
+
+  /** Sends a statement, and again where nothing of it was done: it met another transaction, or its name is not known there. */
+  async #send<Row extends object>(statement: Statement, urgent: boolean, tries = 1): Promise<Row[]> {
     try {
       return (await this.#connected(urgent).query<Row>(statement)).rows;
     } catch (error) {
-      return this.#after(error, statement, urgent);
-    }
-  }
-
-  /** What becomes of a statement whose first try failed. */
-  async #after<Row extends object>(failed: unknown, statement: Statement, urgent: boolean): Promise<Row[]> {
-    let first: { readonly error: unknown } | null = { error: failed };
-    const again = async (): Promise<Row[]> => (await this.#connected(urgent).query<Row>(statement)).rows;
-    try {
-      return await this.#untilAlone(async () => {
-        try {
-          if (first !== null) throw first.error;
-          return await again();
-        } catch (error) {
-          first = null;
-          if (statement.name === undefined || !knowsNoName(error)) throw error;
-          // Nothing was done: it fails before it begins.
-          this.#names = false;
-          delete statement.name;
-          return await again();
-        }
-      });
-    } catch (error) {
+      if (statement.name !== undefined && knowsNoName(error)) {
+        this.#names = false;
+        const { name: _name, ...unnamed } = statement;
+        return this.#send(unnamed, urgent, tries);
+      }
+      if (hasMetAnother(error) && tries < TRIES) {
+        await sleep(pauseMs(tries));
+        return this.#send(statement, urgent, tries + 1);
+      }
       if (isUnstorable(error)) return [];
       throw this.#fault(error);
     }
@@ -181,7 +174,7 @@ export class PgDatabase implements Database {
         return await work();
       } catch (error) {
         if (!hasMetAnother(error) || tries >= TRIES) throw error;
-        await sleep(Math.random() * 10 * 2 ** tries);
+        await sleep(pauseMs(tries));
       }
     }
   }

@@ -1,3 +1,4 @@
+import type { Message } from "../../../engine/index.js";
 import type { LogEntry, ThreadRef } from "../../checkpointer.js";
 import type { Database } from "../database.js";
 import { messageOf, type LogRow, type MessageRow } from "../rows.js";
@@ -23,13 +24,17 @@ export async function log(
           "SELECT pos, seq, body FROM holdpoint.message WHERE tenant = $1 AND thread_id = $2 AND pos = ANY ($3) AND seq = ANY ($4)",
           [...key, places, rows.map((row) => row.seq)],
         );
-  return rows.map((row) => entryOf(row, bodies));
+  const messages = new Map(bodies.map((body) => [nameOf(body.seq, body.pos), messageOf(body)]));
+  return rows.map((row) => entryOf(row, messages));
 }
 
-function entryOf(row: LogRow, bodies: readonly MessageRow[]): LogEntry {
+/** Of a message's version. */
+const nameOf = (seq: number, pos: number): string => `${seq}/${pos}`;
+
+function entryOf(row: LogRow, messages: ReadonlyMap<string, Message>): LogEntry {
   const placed = row.messages.map((pos) => {
-    const body = bodies.find((one) => one.pos === pos && one.seq === row.seq);
-    return body === undefined ? undefined : { pos, message: messageOf(body) };
+    const message = messages.get(nameOf(row.seq, pos));
+    return message === undefined ? undefined : { pos, message };
   });
   const { seq, run_id: runId, checkpoint_id: checkpointId, step } = row;
   const nextNodes = row.next_nodes === null ? [] : (JSON.parse(row.next_nodes) as string[]);
