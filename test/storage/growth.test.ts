@@ -29,9 +29,11 @@ describe("a thread of 10 000 messages", { timeout: 300_000 }, () => {
   let postgres: StartedPostgres;
   let client: pg.Client;
   let checkpointer: PgCheckpointer;
+  /** One that only reads: no run was ever started with it, so that no heartbeat is among what it sends. */
+  let reader: PgCheckpointer;
   let early: Cost;
   let late: Cost;
-  /** Statements that the checkpointer has sent, with their values. */
+  /** Statements that the reader has sent, with their values. */
   let sent: (readonly [sql: string, values: readonly unknown[]])[] = [];
 
   beforeAll(async () => {
@@ -47,18 +49,21 @@ describe("a thread of 10 000 messages", { timeout: 300_000 }, () => {
     url.pathname = `/${name}`;
     client = new pg.Client({ connectionString: url.href });
     await client.connect();
+    checkpointer = new PgCheckpointer({ database: new PgDatabase({ url: url.href, waitMs: 0 }) });
+    [early, late] = await grow();
     const database = new PgDatabase({ url: url.href, waitMs: 0 });
     const query = database.query.bind(database);
     database.query = (sql, values) => {
       sent.push([sql, values ?? []]);
       return query(sql, values);
     };
-    checkpointer = new PgCheckpointer({ database });
-    [early, late] = await grow();
+    reader = new PgCheckpointer({ database });
+    await reader.open();
   }, 300_000);
   afterAll(async () => {
     await client.end();
     await checkpointer.close();
+    await reader.close();
     await postgres.stop();
     rmSync(folder, { recursive: true, force: true });
   });
@@ -72,7 +77,6 @@ describe("a thread of 10 000 messages", { timeout: 300_000 }, () => {
         // In a node: the steps before it are committed, and nothing is under way.
         await first.at(turns);
         await last.at(turns);
-        sent = [];
         return { turns: turns + 1, messages: `${turns} `.padEnd(200, "m") };
       })
       .addEdge(START, "SAY")
@@ -152,7 +156,7 @@ describe("a thread of 10 000 messages", { timeout: 300_000 }, () => {
         FROM holdpoint.thread t WHERE thread_id = $1`,
       [REF.threadId],
     );
-    const read = await rowsRead(() => checkpointer.load(REF));
+    const read = await rowsRead(() => reader.load(REF));
     console.log(`loading reads ${read.log} of ${MESSAGES} log rows, ${read.message} messages`);
     expect(read.log).toBe(Number(rows[0]?.since));
     expect(read.log).toBeLessThan(MESSAGES / 20);
@@ -163,20 +167,20 @@ describe("a thread of 10 000 messages", { timeout: 300_000 }, () => {
 
   test("an early checkpoint, a page of history and the tail of the log read what they give, not the thread", async () => {
     const page = { limit: 50, cursor: null };
-    const { items } = await checkpointer.checkpoints(REF, page);
+    const { items } = await reader.checkpoints(REF, page);
     expect(items).toHaveLength(50);
     const { seq = 0 } = items[0] ?? {};
     const tenth = await client.query<{ seq: string }>(
       "SELECT seq FROM holdpoint.log WHERE thread_id = $1 AND step = 10 AND source = 'step'",
       [REF.threadId],
     );
-    const at = await rowsRead(() => checkpointer.loadAt(REF, { seq: Number(tenth.rows[0]?.seq) }));
+    const at = await rowsRead(() => reader.loadAt(REF, { seq: Number(tenth.rows[0]?.seq) }));
     expect(at.message).toBe(10);
     expect(at.log).toBeLessThan(100);
     for (const work of [
-      () => checkpointer.checkpoints(REF, page),
-      () => checkpointer.messages(REF, page),
-      () => checkpointer.log(REF, seq - 100, 50),
+      () => reader.checkpoints(REF, page),
+      () => reader.messages(REF, page),
+      () => reader.log(REF, seq - 100, 50),
     ]) {
       const read = await rowsRead(work);
       expect(Object.values(read).reduce((sum, rows) => sum + rows, 0)).toBeLessThan(250);
