@@ -7,8 +7,11 @@
 -- place first: nothing is sorted. All parts but the first are between two ends: with one end alone the planner takes a long
 -- thread for a part of the table, and may read and sort all of it for each. A part of 512 is long enough that a garbage
 -- collector does not move its text, and short enough that the database finds its memory without asking for it.
-CREATE FUNCTION holdpoint.load_v2(v_tenant text, v_thread text, OUT loaded json, OUT messages text) RETURNS SETOF record
-LANGUAGE plpgsql STABLE AS $$
+--
+-- Who asks may have the messages already, as they were at a commit: of a thread that stands there still, none are given.
+-- A number alone does not name a commit: on a standby that had not heard of it, another may have taken its place.
+CREATE FUNCTION holdpoint.load_v2(v_tenant text, v_thread text, v_seq bigint, v_checkpoint text, OUT loaded json, OUT messages text)
+RETURNS SETOF record LANGUAGE plpgsql STABLE AS $$
 DECLARE
   t         holdpoint.thread%ROWTYPE;
   v_ops     json;
@@ -19,6 +22,7 @@ DECLARE
   v_from    integer := 0;
   v_before  integer := 2147483647;
   v_least   integer;
+  v_known   boolean;
 BEGIN
   SELECT * INTO t FROM holdpoint.thread WHERE tenant = v_tenant AND thread_id = v_thread;
   IF NOT FOUND THEN
@@ -40,7 +44,12 @@ BEGIN
   IF t.run_id IS NOT NULL THEN
     SELECT to_json(r) INTO v_run FROM holdpoint.run r WHERE r.tenant = v_tenant AND r.thread_id = v_thread AND r.run_id = t.run_id;
   END IF;
-  loaded := json_build_object('thread', to_json(t), 'ops', v_ops, 'asked', v_asked, 'records', v_records, 'run', v_run);
+  v_known := coalesce(t.seq = v_seq AND t.checkpoint_id = v_checkpoint, false);
+  loaded := json_build_object('thread', to_json(t), 'ops', v_ops, 'asked', v_asked, 'records', v_records, 'run', v_run, 'known', v_known);
+  IF v_known THEN
+    RETURN NEXT;
+    RETURN;
+  END IF;
 
   LOOP
     SELECT '[' || string_agg(m.body, ',') || ']', min(m.pos) INTO messages, v_least FROM (

@@ -61,15 +61,19 @@ class Watch {
   }
 }
 
-/** A round: steps that append a message (time and WAL), then a turn of one step, which must load the thread. */
-async function growing({ messages, watch, begin, say, close }) {
+/**
+ * A round: steps that append a message (time and WAL), then turns of one step, which must load the thread. Where a contestant
+ * need not load what it had last, each turn comes after one that was made `elsewhere`; then turns `again` that do not.
+ */
+async function growing({ messages, watch, begin, say, elsewhere = null, close }) {
   const isShort = messages <= SHORT;
   if (!isShort) await begin();
   /** As often as fits into so many milliseconds. */
-  const sample = async (ms, work) => {
+  const sample = async (ms, work, before = null) => {
     let spent = 0;
     for (let i = 0; i === 0 || (spent < ms && (isShort || i < MOST)); i++) {
       if (isShort) await begin();
+      await before?.();
       const from = performance.now();
       await work();
       spent += performance.now() - from;
@@ -79,6 +83,7 @@ async function growing({ messages, watch, begin, say, close }) {
     async round(ms) {
       const latencies = [];
       const turns = [];
+      const again = [];
       let [ops, wal] = [0, 0];
       await sample((ms * 2) / 3, async () => {
         watch.arm();
@@ -89,12 +94,14 @@ async function growing({ messages, watch, begin, say, close }) {
         ops += STEPS;
       });
       // Behind them, and not in between: what a load leaves to be collected is not the steps'.
-      await sample(ms / 3, async () => {
+      const turn = async (into) => {
         const from = performance.now();
         await say(1);
-        turns.push(performance.now() - from);
-      });
-      return { ops, wal, latencies, turns };
+        into.push(performance.now() - from);
+      };
+      await sample(ms / 3, () => turn(turns), elsewhere);
+      if (elsewhere !== null) await sample(ms / 3, () => turn(again));
+      return { ops, wal, latencies, turns, again };
     },
     /** For counting rows. */
     steps: say,
@@ -103,28 +110,35 @@ async function growing({ messages, watch, begin, say, close }) {
 }
 
 export async function holdpoint({ url, messages }) {
-  const checkpointer = new PgCheckpointer({ url });
+  const checkpointers = [new PgCheckpointer({ url }), new PgCheckpointer({ url })];
   const wal = await walOf(url);
   const watch = new Watch(wal);
   let [threadId, has, until] = ["", 0, 0];
-  const graph = new StateGraph()
-    .addNode("SAY", async () => {
-      await watch.begin();
-      return { messages: TEXT };
-    })
-    .addEdge(START, "SAY")
-    .addConditionalEdges("SAY", (state) => (state.context.length >= until ? END : "SAY"), ["SAY", END])
-    .compile({ name: "growth", checkpointer });
-  const say = async (many) => {
-    has = until = has + many;
-    await graph.invoke({}, { threadId, recursionLimit: many + 1 });
-  };
+  const [here, there] = checkpointers.map((checkpointer) =>
+    new StateGraph()
+      .addNode("SAY", async () => {
+        await watch.begin();
+        return { messages: TEXT };
+      })
+      .addEdge(START, "SAY")
+      .addConditionalEdges("SAY", (state) => (state.context.length >= until ? END : "SAY"), ["SAY", END])
+      .compile({ name: "growth", checkpointer }),
+  );
+  const saying =
+    (graph) =>
+    async (many = 1) => {
+      has = until = has + many;
+      await graph.invoke({}, { threadId, recursionLimit: many + 1 });
+    };
+  const say = saying(here);
+  // It keeps the messages of a thread that it had last: after a turn of another process it must load them.
+  const elsewhere = saying(there);
   const begin = async () => {
     [threadId, has] = [newId(), 0];
     while (has < messages) await say(Math.min(RUN, messages - has));
   };
-  const close = () => Promise.all([checkpointer.close(), wal.end()]);
-  return growing({ messages, watch, begin, say, close });
+  const close = () => Promise.all([...checkpointers.map((each) => each.close()), wal.end()]);
+  return growing({ messages, watch, begin, say, elsewhere, close });
 }
 
 /** Its thread begins with all messages in one input: to grow step by step it would write 7 GB of WAL. */

@@ -71,6 +71,7 @@ async function run({ env, database, ...options }) {
       spreadText(walBytes(all)),
       digits(rowsOf.get(name)),
       spreadText(turnMs(all)),
+      all[0].again.length === 0 ? "as before" : spreadText(all.map(({ again }) => median(again))),
       `${all.reduce((sum, { ops }) => sum + ops, 0)} / ${calls(all)}`,
     ];
   });
@@ -87,6 +88,7 @@ async function run({ env, database, ...options }) {
         "WAL, bytes a step",
         "rows a step",
         "one turn with loading, ms",
+        "one turn more, ms",
         "steps / turns timed",
       ],
       rows,

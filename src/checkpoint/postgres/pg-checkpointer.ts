@@ -30,6 +30,7 @@ import type {
 import type { Database } from "./database.js";
 import { GroupCommit } from "./group-commit.js";
 import { GroupRead } from "./group-read.js";
+import { KeptMessages } from "./kept-messages.js";
 import { migrate } from "./migrate.js";
 import { PgDatabase, type PgOptions } from "./pg-database.js";
 import { PgliteDatabase, type PgliteOptions } from "./pglite-database.js";
@@ -76,7 +77,8 @@ export class PgCheckpointer implements Checkpointer {
   readonly presence: Presence;
   readonly #db: Database;
   readonly #writes: GroupCommit<WriteRow, Written>;
-  readonly #loads = new GroupRead((refs: readonly ThreadRef[]) => load(this.#db, refs));
+  readonly #kept = new KeptMessages();
+  readonly #loads = new GroupRead((refs: readonly ThreadRef[]) => load(this.#db, refs, this.#kept));
   readonly #channel: WakeChannel;
   readonly #workers: PgWorkers;
   #opened: Promise<void> | null = null;
@@ -92,7 +94,11 @@ export class PgCheckpointer implements Checkpointer {
     this.#channel = new WakeChannel(this.#db, of.onHearing);
     this.upkeep = new PgUpkeep(this.#db);
     this.inbox = new PgInbox(this.#db);
-    this.#channel.onWake((wake) => this.inbox.heed(wake));
+    this.#channel.onWake((wake) => {
+      this.inbox.heed(wake);
+      // Another process has written it, or deleted it: what is kept is of no more use.
+      if (wake.kind === "thread") this.#kept.forget(wake.ref);
+    });
     const tell = (wake: Wake): void => this.#channel.tell(wake);
     this.liveEdge = this.#db.directUrl === null ? null : new PgLiveEdge(this.#db, tell);
     this.presence = new PgPresence(this.#db);
@@ -155,6 +161,7 @@ export class PgCheckpointer implements Checkpointer {
     const key = JSON.stringify([tenant, threadId]);
     const written = await storing(() => this.#writes.write(key, writeRow(given, this.#workers.allReadShort)));
     if (written.outcome === "committed") {
+      this.#kept.committed(given);
       const isNews = given.open.length + given.decide.length > 0;
       this.#tell({ kind: "thread", ref: given.ref }, ...(isNews ? [INBOX] : []));
       if (written.queued || given.start?.worker === null) this.#channel.tell({ kind: "work" });
@@ -227,6 +234,7 @@ export class PgCheckpointer implements Checkpointer {
       "SELECT holdpoint.remove_v2($1, $2) AS outcome",
       [ref.tenant, ref.threadId],
     );
+    this.#kept.forget(ref);
     if (row?.outcome === "removed") this.#tell({ kind: "thread", ref }, INBOX);
     return row?.outcome ?? "missing";
   }

@@ -2,6 +2,7 @@ import { applyOps, type Message, type Snapshot, type Values } from "../../../eng
 import type { Json } from "../../../lib/json.js";
 import type { CheckpointRecord, Loaded, TaskRecord, ThreadHead, ThreadRef } from "../../checkpointer.js";
 import type { Database } from "../database.js";
+import type { KeptMessages, Known } from "../kept-messages.js";
 import {
   checkpointOf,
   interruptOf,
@@ -34,9 +35,10 @@ export async function thread(database: Database, ref: ThreadRef): Promise<Thread
 }
 
 // ROWS FROM: of a function, where what is read of a table must name the tenant.
-const LOAD = "SELECT 1 AS place, l.loaded, l.messages FROM ROWS FROM (holdpoint.load_v2($1, $2)) AS l";
+const LOAD =
+  "SELECT 1 AS place, l.loaded, l.messages FROM ROWS FROM (holdpoint.load_v2($1, $2, $3, $4)) AS l";
 const LOAD_ALL =
-  "SELECT t.place::integer, l.loaded, l.messages FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS t (tenant, thread, place) CROSS JOIN LATERAL holdpoint.load_v2(t.tenant, t.thread) l";
+  "SELECT t.place::integer, l.loaded, l.messages FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[]) WITH ORDINALITY AS t (tenant, thread, seq, checkpoint, place) CROSS JOIN LATERAL holdpoint.load_v2(t.tenant, t.thread, t.seq, t.checkpoint) l";
 
 /** A part of what `load_v2` gives of a thread. */
 interface LoadedRow {
@@ -56,19 +58,36 @@ interface LoadedJson {
   readonly records:
     readonly { readonly task_id: string; readonly key: string; readonly value: string }[] | null;
   readonly run: RunRow | null;
+  /** The thread stands where its messages are kept: none are given. */
+  readonly known: boolean;
+}
+
+interface Asked {
+  readonly ref: ThreadRef;
+  readonly known: Known | null;
 }
 
 type Found = Loaded | { readonly head: null; readonly seq: number };
 
-/** Threads as they stand, in the order of `refs`, in one round trip. */
-export async function load(database: Database, refs: readonly ThreadRef[]): Promise<Found[]> {
-  const [first] = refs;
-  const isOne = first !== undefined && refs.length === 1;
+/** Threads as they stand, in the order of `refs`, in one round trip; messages that are kept are not read once more. */
+export async function load(
+  database: Database,
+  refs: readonly ThreadRef[],
+  kept: KeptMessages,
+): Promise<Found[]> {
+  const asked = refs.map((ref) => ({ ref, known: kept.find(ref) }));
+  const [first] = asked;
+  const isOne = first !== undefined && asked.length === 1;
   const rows = await database.query<LoadedRow>(
     isOne ? LOAD : LOAD_ALL,
     isOne
-      ? [first.tenant, first.threadId]
-      : [refs.map(({ tenant }) => tenant), refs.map(({ threadId }) => threadId)],
+      ? [first.ref.tenant, first.ref.threadId, first.known?.seq ?? null, first.known?.checkpointId ?? null]
+      : [
+          refs.map(({ tenant }) => tenant),
+          refs.map(({ threadId }) => threadId),
+          asked.map(({ known }) => known?.seq ?? null),
+          asked.map(({ known }) => known?.checkpointId ?? null),
+        ],
     { name: isOne ? "load" : "load all" },
   );
   // An id that no text can be is no thread's.
@@ -79,20 +98,26 @@ export async function load(database: Database, refs: readonly ThreadRef[]): Prom
     if (those === undefined) parts.set(row.place, [row]);
     else those.push(row);
   }
-  return [...parts].sort(([a], [b]) => a - b).map(([, those]) => foundOf(those));
+  const found = [...parts].sort(([a], [b]) => a - b);
+  return found.map(([place, those]) => foundOf(those, asked[place - 1], kept));
 }
 
 /** A thread's values are those of the last time they were stored whole, and the changes since. */
-function foundOf(parts: readonly LoadedRow[]): Found {
+function foundOf(parts: readonly LoadedRow[], of: Asked | undefined, kept: KeptMessages): Found {
   const loaded = parts[0]?.loaded ?? { seq: 0 };
   if ("seq" in loaded) return { head: null, seq: loaded.seq };
   const { thread: head, ops, asked, records, run } = loaded;
+  const messages = loaded.known && of?.known ? of.known.messages() : messagesOf(parts);
+  if (!loaded.known && of !== undefined) {
+    const size = parts.reduce((sum, part) => sum + (part.messages?.length ?? 0), 0);
+    kept.keep(of.ref, { seq: head.seq, checkpointId: head.checkpoint_id }, messages, size);
+  }
   return {
     head: threadOf(head),
     snapshot: {
       step: head.step,
       values: foldValues((ops ?? []).map(([changes, vals]) => ({ ops: changes, vals }))),
-      messages: messagesOf(parts),
+      messages,
       position: positionOf(head.position),
     },
     run: run === null ? null : runOf(run),

@@ -1,0 +1,268 @@
+/** Messages that a process keeps of long threads: a thread is read the same with them as without, whoever wrote it since. */
+import { readFileSync } from "node:fs";
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import type { ThreadRef } from "../../src/checkpoint/checkpointer.js";
+import type { Database } from "../../src/checkpoint/postgres/database.js";
+import { PgCheckpointer, PgliteDatabase } from "../../src/checkpoint/postgres/index.js";
+import { PgDatabase } from "../../src/checkpoint/postgres/pg-database.js";
+import type { Message, PlacedMessage } from "../../src/engine/index.js";
+import { begin, end, loadThread, step } from "../contract/scenes.js";
+import { freshRef, placed, type Run } from "../contract/writes.js";
+import { newPostgresDatabase } from "../support/databases.js";
+import { latch } from "../support/latch.js";
+import { until } from "../support/poll.js";
+
+/** Long enough that three of them are worth keeping. */
+const LONG = "m".repeat(16_000);
+
+const DATABASES: Record<string, () => Promise<Database>> = {
+  PostgreSQL: async () => new PgDatabase({ url: await newPostgresDatabase(), waitMs: 0 }),
+  embedded: () =>
+    Promise.resolve(
+      new PgliteDatabase({ dataDir: null, loadDataDir: new Blob([readFileSync(inject("embeddedDump"))]) }),
+    ),
+};
+
+const say = (from: number, count: number, what = ""): PlacedMessage[] =>
+  Array.from({ length: count }, (_, i) => placed(from + i, { content: `${from + i} ${what}${LONG}` }));
+
+describe.each(Object.entries(DATABASES))("on %s", (_name, open) => {
+  let database: Database;
+  let here: PgCheckpointer;
+  /** Parts of messages that loads were given since this was emptied. */
+  let parts: string[] = [];
+  /** Called with each answer to a load before it arrives. */
+  let answered: () => Promise<void> = () => Promise.resolve();
+
+  beforeAll(async () => {
+    database = await open();
+    const query = database.query.bind(database);
+    database.query = async <Row extends object>(...args: Parameters<typeof query>): Promise<Row[]> => {
+      const rows = await query<Row>(...args);
+      if (!args[0].includes("load_v2")) return rows;
+      for (const { messages } of rows as { messages?: string | null }[]) if (messages) parts.push(messages);
+      await answered();
+      return rows;
+    };
+    here = new PgCheckpointer({ database });
+    await here.open();
+  });
+  afterAll(() => here.close());
+
+  /** As another process that hears no hints: never opened, it has no channel of its own. */
+  const another = (): PgCheckpointer => new PgCheckpointer({ database });
+
+  const context = async (checkpointer: PgCheckpointer, ref: ThreadRef): Promise<readonly Message[]> =>
+    (await loadThread(checkpointer, ref)).snapshot.messages;
+
+  /** What `checkpointer` says of the thread is what one says that never read it; gives the parts that it took. */
+  async function agrees(checkpointer: PgCheckpointer, ref: ThreadRef): Promise<number> {
+    const wanted = await loadThread(another(), ref);
+    parts = [];
+    const got = await loadThread(checkpointer, ref);
+    const took = parts.length;
+    // Also where nothing is a string of the same length.
+    expect(
+      JSON.stringify(got.snapshot.messages) === JSON.stringify(wanted.snapshot.messages),
+      "messages",
+    ).toBe(true);
+    expect({ ...got, snapshot: { ...got.snapshot, messages: [] } }).toEqual({
+      ...wanted,
+      snapshot: { ...wanted.snapshot, messages: [] },
+    });
+    return took;
+  }
+
+  async function longThread(): Promise<Run> {
+    return step(here, await begin(here), { messages: say(0, 4) });
+  }
+
+  test("a long thread is read once, and then goes on with what is written here", async () => {
+    let run = await longThread();
+    expect(await agrees(here, run.ref)).toBe(1);
+    expect(await agrees(here, run.ref)).toBe(0);
+    run = await step(here, run, { messages: say(4, 2) });
+    run = await step(here, run, { messages: [...say(1, 1, "again "), ...say(6, 1)] });
+    run = await step(here, run);
+    expect(await agrees(here, run.ref)).toBe(0);
+    await end(here, run);
+    expect(await agrees(here, run.ref)).toBe(0);
+    run = await begin(here, { ref: run.ref, messages: say(7, 1) });
+    expect(await agrees(here, run.ref)).toBe(0);
+    expect(await context(here, run.ref)).toHaveLength(8);
+  });
+
+  test("a short one is read each time", async () => {
+    const run = await step(here, await begin(here), { messages: [placed(0, { content: "short" })] });
+    expect([await agrees(here, run.ref), await agrees(here, run.ref)]).toEqual([1, 1]);
+  });
+
+  test("what another process has written since is read, and what it has deleted is gone", async () => {
+    const other = another();
+    let run = await longThread();
+    await agrees(here, run.ref);
+    run = await step(other, run, { messages: say(4, 1, "other ") });
+    expect(await agrees(here, run.ref)).toBe(1);
+    // Here again, on what is kept now; the other one has what it read before.
+    await agrees(other, run.ref);
+    run = await step(here, run, { messages: say(2, 1, "here ") });
+    expect([await agrees(here, run.ref), await agrees(other, run.ref)]).toEqual([0, 1]);
+    await end(other, run);
+    expect(await other.remove(run.ref)).toBe("removed");
+    expect(await here.load(run.ref)).toMatchObject({ head: null });
+    const anew = await begin(here, { ref: run.ref, messages: [placed(0, { content: "anew" })] });
+    expect(await agrees(here, anew.ref)).toBe(1);
+    expect(await context(here, anew.ref)).toHaveLength(1);
+  });
+
+  test("another commit under the same number is not taken for the one that is kept", async () => {
+    const run = await longThread();
+    await agrees(here, run.ref);
+    // As on a standby which had not heard of the last commit, and is written to since.
+    await database.query(
+      "UPDATE holdpoint.message SET body = $3 WHERE tenant = $1 AND thread_id = $2 AND pos = 3",
+      [run.ref.tenant, run.ref.threadId, JSON.stringify({ ...placed(3).message, content: "elsewhere" })],
+    );
+    await database.query(
+      "UPDATE holdpoint.thread SET checkpoint_id = 'elsewhere' WHERE tenant = $1 AND thread_id = $2",
+      [run.ref.tenant, run.ref.threadId],
+    );
+    expect(await agrees(here, run.ref)).toBe(1);
+    expect((await context(here, run.ref))[3]?.content).toBe("elsewhere");
+  });
+
+  /** By a process of its own, past what `answered` holds. */
+  const unheld = async (ref: ThreadRef): Promise<readonly Message[]> => {
+    const held = answered;
+    answered = () => Promise.resolve();
+    const messages = await context(another(), ref);
+    answered = held;
+    return messages;
+  };
+
+  test("a write that overtakes a read leaves it what it read, and is not undone by it", async () => {
+    let run = await longThread();
+    await agrees(here, run.ref);
+    for (const known of [true, false]) {
+      const reader = known ? here : another();
+      const [arrived, go] = [latch(), latch()];
+      answered = () => {
+        arrived.open();
+        return go.opened;
+      };
+      const wanted = JSON.stringify(await unheld(run.ref));
+      const reading = context(reader, run.ref);
+      await arrived.opened;
+      answered = () => Promise.resolve();
+      const next = known ? 4 : 5;
+      run = await step(here, run, { messages: [...say(0, 1, `over ${known} `), ...say(next, 1)] });
+      go.open();
+      expect(JSON.stringify(await reading) === wanted, "as it was read").toBe(true);
+      await agrees(here, run.ref);
+      expect(await context(here, run.ref)).toHaveLength(next + 1);
+    }
+  });
+  test("whoever was given messages can change neither what is kept nor what others get", async () => {
+    const { ref } = await longThread();
+    for (let i = 0; i < 3; i++) {
+      const given = (await context(here, ref)) as Message[];
+      expect(() => ((given[0] as { content: string }).content = "changed")).toThrow(TypeError);
+      given.length = 0;
+      await agrees(here, ref);
+    }
+  });
+
+  test("a message that JSON changes is kept as it will be read", async () => {
+    let run = await longThread();
+    await agrees(here, run.ref);
+    const odd = { ...placed(4).message, metadata: { zero: -0, none: undefined } };
+    run = await step(here, run, { messages: [{ pos: 4, message: odd as unknown as Message }] });
+    expect(await agrees(here, run.ref)).toBe(0);
+    const [kept, read] = [await context(here, run.ref), await context(another(), run.ref)];
+    expect(kept[4]).toStrictEqual(read[4]);
+  });
+
+  test("of many long threads those are kept that were asked for last", async () => {
+    const runs: Run[] = [];
+    for (let i = 0; i < 10; i++)
+      runs.push(
+        await step(here, await begin(here), {
+          messages: Array.from({ length: 125 }, (_, pos) => placed(pos, { content: LONG })),
+        }),
+      );
+    for (const { ref } of runs) await context(here, ref);
+    const took: number[] = [];
+    for (const { ref } of runs.slice(-3)) took.push(await agrees(here, ref));
+    expect(took).toEqual([0, 0, 0]);
+    expect(await agrees(here, runs[0]?.ref ?? freshRef())).toBeGreaterThan(0);
+  }, 60_000);
+
+  test("two processes and any order of what they do", async () => {
+    const act = fc.record({
+      by: fc.nat(1),
+      what: fc.constantFrom("load", "append", "append two", "replace", "nothing", "turn", "anew"),
+      at: fc.nat(100),
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.array(act, { maxLength: 25 }), async (acts) => {
+        const both = [another(), another()] as const;
+        let run = await begin(both[0]);
+        let has = 4;
+        run = await step(both[0], run, { messages: say(0, has) });
+        for (const { by, what, at } of acts) {
+          const one = both[by as 0 | 1];
+          if (what === "load") await agrees(one, run.ref);
+          else if (what === "turn") {
+            await end(one, run);
+            run = await begin(one, { ref: run.ref, messages: say(has++, 1, `${by} `) });
+          } else if (what === "anew") {
+            await end(one, run);
+            await one.remove(run.ref);
+            has = 3;
+            run = await begin(both[1], { ref: run.ref, messages: say(0, has, "anew ") });
+          } else {
+            const more = what === "append" ? 1 : what === "append two" ? 2 : 0;
+            const messages = what === "replace" ? say(at % has, 1, `${by}${at} `) : say(has, more, `${by} `);
+            has += more;
+            run = await step(one, run, { messages });
+          }
+        }
+        for (const one of both) await agrees(one, run.ref);
+      }),
+      { numRuns: 40 },
+    );
+  }, 120_000);
+});
+
+test("a hint of another process lets go of what it has written", async () => {
+  // Only memory is won by it: the next read would not be believed anyway.
+  const url = await newPostgresDatabase();
+  const [database, other] = [new PgDatabase({ url, waitMs: 0 }), new PgCheckpointer(url)];
+  const query = database.query.bind(database);
+  let asked: readonly unknown[] = [];
+  database.query = (...args: Parameters<typeof query>) => {
+    if (args[0].includes("load_v2")) asked = args[1] ?? [];
+    return query(...args) as never;
+  };
+  const here = new PgCheckpointer({ database });
+  try {
+    await other.open();
+    await here.open();
+    await until("both hear", () => here.hears && other.hears);
+    let run = await step(here, await begin(here), { messages: say(0, 4) });
+    const kept = async (): Promise<boolean> => {
+      await here.load(run.ref);
+      return asked[2] !== null;
+    };
+    expect([await kept(), await kept()]).toEqual([false, true]);
+    let isTold = false;
+    here.onWake((wake) => (isTold ||= wake.kind === "thread" && wake.ref.threadId === run.ref.threadId));
+    run = await step(other, run, { messages: say(4, 1) });
+    await until("it is told", () => isTold);
+    expect(await kept()).toBe(false);
+  } finally {
+    await here.close();
+    await other.close();
+  }
+});
