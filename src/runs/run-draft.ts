@@ -14,6 +14,8 @@ import { newId } from "./ids.js";
 
 /** Below this the whole state costs no more than a list of changes does. */
 const SMALL = 2048;
+/** What reading a checkpoint costs beside its changes, in bytes of them: one that changes nothing is read back too. */
+const ROW = 32;
 
 /** What a run has done since its last commit: collected here, written at once. */
 export class RunDraft {
@@ -102,7 +104,7 @@ export function checkpointOf(
   since: SinceValues,
   path: readonly string[] = [],
 ): CheckpointWrite {
-  const bytes = since.bytes + (ops.length === 0 ? 0 : JSON.stringify(ops).length);
+  const bytes = since.bytes + ROW + (ops.length === 0 ? 0 : JSON.stringify(ops).length);
   const id = newId();
   if (bytes <= Math.max(SMALL, since.size)) {
     return { id, source, path, ops, values: null, sinceValues: { bytes, size: since.size } };

@@ -165,6 +165,19 @@ describe("a thread of 10 000 messages", { timeout: 300_000 }, () => {
     expect(read.run).toBe(1);
   });
 
+  test("a thread whose steps only speak is read back from a whole state near its end too", async () => {
+    const steps = 500;
+    const graph = new StateGraph()
+      .addNode("SAY", () => ({ messages: "said" }))
+      .addEdge(START, "SAY")
+      .addConditionalEdges("SAY", ({ context }) => context.length < steps, { true: "SAY", false: END })
+      .compile({ name: "speaking", checkpointer });
+    await graph.invoke({}, { threadId: "speaks", recursionLimit: steps + 1 });
+    const read = await rowsRead(() => reader.load({ ...REF, threadId: "speaks" }));
+    expect(read.message).toBe(steps);
+    expect(read.log).toBeLessThan(100);
+  });
+
   test("an early checkpoint, a page of history and the tail of the log read what they give, not the thread", async () => {
     const page = { limit: 50, cursor: null };
     const { items } = await reader.checkpoints(REF, page);
