@@ -32,8 +32,7 @@ export async function respondWithEvents<Event>(
   });
 
   try {
-    await writer.write(opening(options.retryMs));
-    if (of.gap != null) await writer.write(gapFrame(of.gap));
+    writer.open(opening(options.retryMs) + (of.gap == null ? "" : gapFrame(of.gap)));
     for await (const batch of of.batches(writer.gone)) {
       if (!(await writeAll(writer, batch, of.frame))) break;
     }

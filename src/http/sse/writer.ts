@@ -27,6 +27,8 @@ export class Writer {
   readonly #stallMs: number;
   readonly #beat: NodeJS.Timeout;
   #drained: Deferred<void> | null = null;
+  /** What goes out in front of what is written next. */
+  #opening = "";
 
   constructor(response: ServerResponse, { heartbeatMs, stallMs }: WriterOptions) {
     this.#response = response;
@@ -45,9 +47,18 @@ export class Writer {
     return this.#gone.signal;
   }
 
+  /** Begins the answer with what is there already, in one packet; by itself where nothing is. */
+  open(text: string): void {
+    this.#opening = text;
+    setImmediate(() => {
+      if (this.#opening !== "") void this.write("");
+    });
+  }
+
   /** Whether the reader is still there, once the socket takes more. One at a time. */
   async write(text: string): Promise<boolean> {
-    const bytes = Buffer.from(text);
+    const bytes = Buffer.from(this.#opening + text);
+    this.#opening = "";
     for (let at = 0; at < bytes.length; at += SLICE) {
       if (this.gone.aborted) return false;
       if (!this.#response.write(bytes.subarray(at, at + SLICE))) await this.#drain();
@@ -59,7 +70,8 @@ export class Writer {
   /** Nothing more is written. */
   end(): void {
     clearInterval(this.#beat);
-    if (!this.#response.destroyed) this.#response.end();
+    if (!this.#response.destroyed) this.#response.end(this.#opening);
+    this.#opening = "";
   }
 
   /** Until the socket takes more, or its reader is gone: it left, its socket failed, or took nothing for too long. */
