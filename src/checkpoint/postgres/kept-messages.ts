@@ -11,7 +11,7 @@ import type { ThreadRef, Write } from "../checkpointer.js";
 
 /** Characters of JSON below which reading costs less than keeping. */
 const LONG = 32_768;
-/** Characters of JSON that are kept of all threads, some 50 MB of memory. Those go first that were not asked for longest. */
+/** Characters of JSON that are kept of all threads, 20 to 60 MB of memory. Those go first that were not asked for longest. */
 const MOST = 16_777_216;
 
 /** A commit of a thread. */

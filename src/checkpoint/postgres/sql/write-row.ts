@@ -1,4 +1,4 @@
-/** A write as `write_v3` in migrations/0010_writes.sql takes it. */
+/** A write as `write_v3` in migrations/0014_decide.sql takes it. */
 import { taskIds, type Interrupt, type PlacedMessage, type Position } from "../../../engine/index.js";
 import { HoldpointError } from "../../../errors.js";
 import type { CheckpointWrite, RequestKey, RunStart, Write } from "../../checkpointer.js";
