@@ -7,8 +7,8 @@ import type { Database } from "../../src/checkpoint/postgres/database.js";
 import { PgCheckpointer, PgliteDatabase } from "../../src/checkpoint/postgres/index.js";
 import { PgDatabase } from "../../src/checkpoint/postgres/pg-database.js";
 import type { Message, PlacedMessage } from "../../src/engine/index.js";
-import { begin, end, loadThread, step } from "../contract/scenes.js";
-import { freshRef, placed, type Run } from "../contract/writes.js";
+import { begin, commit, end, loadThread, step } from "../contract/scenes.js";
+import { createThread, freshRef, placed, startRun, type Run } from "../contract/writes.js";
 import { newPostgresDatabase } from "../support/databases.js";
 import { latch } from "../support/latch.js";
 import { until } from "../support/poll.js";
@@ -130,6 +130,52 @@ describe.each(Object.entries(DATABASES))("on %s", (_name, open) => {
     );
     expect(await agrees(here, run.ref)).toBe(1);
     expect((await context(here, run.ref))[3]?.content).toBe("elsewhere");
+  });
+
+  test("a thread that is made again goes on with nothing of the one that was deleted", async () => {
+    // By another process, whose hint is late or lost; the new one begins with the number that the former one ended with.
+    for (const made of ["by its first run", "here", "by the other", "here, unread"]) {
+      const [one, other] = [another(), another()];
+      const run = await longThread();
+      await end(here, run);
+      await agrees(one, run.ref);
+      expect(await other.remove(run.ref)).toBe("removed");
+      if (made !== "by its first run") {
+        const loaded = await (made === "here" ? one : other).load(run.ref);
+        const create = createThread(run.ref, { from: loaded.head === null ? loaded.seq : -1 });
+        await commit(made === "by the other" ? other : one, create);
+      }
+      const anew = await begin(one, { ref: run.ref, messages: [placed(0, { content: "anew" })] });
+      await agrees(one, anew.ref);
+      expect(await context(one, anew.ref), made).toHaveLength(1);
+    }
+  });
+
+  test("a read that a deletion overtakes is not kept", async () => {
+    for (const isHere of [true, false]) {
+      const [one, other] = [another(), another()];
+      const run = await longThread();
+      await end(here, run);
+      const [arrived, go] = [latch(), latch()];
+      answered = () => {
+        arrived.open();
+        return go.opened;
+      };
+      const reading = context(one, run.ref);
+      await arrived.opened;
+      answered = () => Promise.resolve();
+      await (isHere ? one : other).remove(run.ref);
+      const gone = await other.load(run.ref);
+      await commit(other, createThread(run.ref, { from: gone.head === null ? gone.seq : -1 }));
+      const messages = [placed(0, { content: "anew" })];
+      // The read is answered after this process has seen the new thread, and before it writes to it.
+      const { head } = await loadThread(one, run.ref);
+      go.open();
+      expect(await reading).toHaveLength(4);
+      await commit(one, startRun(run.ref, head.seq, head, { messages }));
+      await agrees(one, run.ref);
+      expect(await context(one, run.ref)).toHaveLength(1);
+    }
   });
 
   /** By a process of its own, past what `answered` holds. */

@@ -37,13 +37,32 @@ export interface Known {
   messages(): Message[];
 }
 
+/** A read under way. */
+export interface Reading {
+  readonly ref: ThreadRef;
+  readonly known: Known | null;
+}
+
 export class KeptMessages {
   /** Those that were asked for last come last. */
   readonly #threads = new Map<string, Kept>();
+  /** Reads under way whose answers may be kept, by the names of their threads. */
+  readonly #readings = new Map<Reading, string>();
   #size = 0;
 
-  find(ref: ThreadRef): Known | null {
+  /** Begins a read; `end` ends it. */
+  begin(ref: ThreadRef): Reading {
     const name = nameOf(ref);
+    const reading = { ref, known: this.#find(name) };
+    this.#readings.set(reading, name);
+    return reading;
+  }
+
+  end(reading: Reading): void {
+    this.#readings.delete(reading);
+  }
+
+  #find(name: string): Known | null {
     const kept = this.#threads.get(name);
     if (kept === undefined) return null;
     this.#threads.delete(name);
@@ -53,16 +72,27 @@ export class KeptMessages {
     return { seq, checkpointId, messages: () => all.slice(0, count) };
   }
 
-  /** Keeps what was read, unless more is known: a write may have overtaken the read. */
-  keep(ref: ThreadRef, { seq, checkpointId }: At, messages: readonly Message[], size: number): void {
+  /** Keeps what was read, unless more is known: a write or a deletion may have overtaken the read. */
+  keep(reading: Reading, { seq, checkpointId }: At, messages: readonly Message[], size: number): void {
+    const { ref } = reading;
+    if (checkpointId === null) {
+      // Of a former thread of this id, whose last number is this one's first: not to go on with that.
+      this.forget(ref);
+      return;
+    }
     const former = this.#threads.get(nameOf(ref));
-    if (checkpointId === null || (former !== undefined && former.seq > seq)) return;
+    if (!this.#readings.has(reading) || (former !== undefined && former.seq > seq)) return;
     for (const message of messages) deepFreeze(message);
     this.#put(ref, { seq, checkpointId, all: [...messages], size });
   }
 
   /** A commit of this process: what is kept of its thread goes on with it, or is none any more. */
-  committed({ ref, guard, seq, checkpoint, messages }: Write): void {
+  committed({ ref, guard, seq, create, checkpoint, messages }: Write): void {
+    if (create !== undefined) {
+      // What is kept is of a thread that was deleted, even where this one begins with the number that it ended with.
+      this.forget(ref);
+      return;
+    }
     const kept = this.#threads.get(nameOf(ref));
     // One that a read has seen already is kept as it is.
     if (kept === undefined || kept.seq >= seq) return;
@@ -82,16 +112,23 @@ export class KeptMessages {
     this.#put(ref, { seq, checkpointId: checkpoint?.id ?? kept.checkpointId, all, size });
   }
 
+  /** What reads under way were given before is not kept either. */
   forget(ref: ThreadRef): void {
     const name = nameOf(ref);
+    for (const [reading, of] of this.#readings) if (of === name) this.#readings.delete(reading);
+    this.#drop(name);
+  }
+
+  #drop(name: string): void {
     this.#size -= this.#threads.get(name)?.size ?? 0;
     this.#threads.delete(name);
   }
 
   #put(ref: ThreadRef, kept: Kept): void {
-    this.forget(ref);
+    const of = nameOf(ref);
+    this.#drop(of);
     if (kept.size < LONG || kept.size > MOST) return;
-    this.#threads.set(nameOf(ref), kept);
+    this.#threads.set(of, kept);
     this.#size += kept.size;
     for (const [name, { size }] of this.#threads) {
       if (this.#size <= MOST) return;

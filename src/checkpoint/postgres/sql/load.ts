@@ -2,7 +2,7 @@ import { applyOps, type Message, type Snapshot, type Values } from "../../../eng
 import type { Json } from "../../../lib/json.js";
 import type { CheckpointRecord, Loaded, TaskRecord, ThreadHead, ThreadRef } from "../../checkpointer.js";
 import type { Database } from "../database.js";
-import type { KeptMessages, Known } from "../kept-messages.js";
+import type { KeptMessages, Reading } from "../kept-messages.js";
 import {
   checkpointOf,
   interruptOf,
@@ -62,11 +62,6 @@ interface LoadedJson {
   readonly known: boolean;
 }
 
-interface Asked {
-  readonly ref: ThreadRef;
-  readonly known: Known | null;
-}
-
 type Found = Loaded | { readonly head: null; readonly seq: number };
 
 /** Threads as they stand, in the order of `refs`, in one round trip; messages that are kept are not read once more. */
@@ -75,7 +70,15 @@ export async function load(
   refs: readonly ThreadRef[],
   kept: KeptMessages,
 ): Promise<Found[]> {
-  const asked = refs.map((ref) => ({ ref, known: kept.find(ref) }));
+  const readings = refs.map((ref) => kept.begin(ref));
+  try {
+    return await read(database, readings, kept);
+  } finally {
+    for (const reading of readings) kept.end(reading);
+  }
+}
+
+async function read(database: Database, asked: readonly Reading[], kept: KeptMessages): Promise<Found[]> {
   const [first] = asked;
   const isOne = first !== undefined && asked.length === 1;
   const rows = await database.query<LoadedRow>(
@@ -83,8 +86,8 @@ export async function load(
     isOne
       ? [first.ref.tenant, first.ref.threadId, first.known?.seq ?? null, first.known?.checkpointId ?? null]
       : [
-          refs.map(({ tenant }) => tenant),
-          refs.map(({ threadId }) => threadId),
+          asked.map(({ ref }) => ref.tenant),
+          asked.map(({ ref }) => ref.threadId),
           asked.map(({ known }) => known?.seq ?? null),
           asked.map(({ known }) => known?.checkpointId ?? null),
         ],
@@ -103,14 +106,17 @@ export async function load(
 }
 
 /** A thread's values are those of the last time they were stored whole, and the changes since. */
-function foundOf(parts: readonly LoadedRow[], of: Asked | undefined, kept: KeptMessages): Found {
+function foundOf(parts: readonly LoadedRow[], of: Reading | undefined, kept: KeptMessages): Found {
   const loaded = parts[0]?.loaded ?? { seq: 0 };
-  if ("seq" in loaded) return { head: null, seq: loaded.seq };
+  if ("seq" in loaded) {
+    if (of !== undefined) kept.forget(of.ref);
+    return { head: null, seq: loaded.seq };
+  }
   const { thread: head, ops, asked, records, run } = loaded;
   const messages = loaded.known && of?.known ? of.known.messages() : messagesOf(parts);
   if (!loaded.known && of !== undefined) {
     const size = parts.reduce((sum, part) => sum + (part.messages?.length ?? 0), 0);
-    kept.keep(of.ref, { seq: head.seq, checkpointId: head.checkpoint_id }, messages, size);
+    kept.keep(of, { seq: head.seq, checkpointId: head.checkpoint_id }, messages, size);
   }
   return {
     head: threadOf(head),
