@@ -276,3 +276,54 @@ test("what waits for a reader is weighed by its texts", () => {
   expect(weightOf(event({ deep: ["x".repeat(500), { y: "x".repeat(500) }] }))).toBeGreaterThan(1000);
   expect(weightOf(event(1))).toBeLessThan(1000);
 });
+
+test("an opening that its socket does not take yet is out before what follows it, and stalls nothing", async () => {
+  const { socket, response, writer, close } = await answering(300);
+  const filling = "x".repeat(8 * MB);
+  response.write(filling);
+  writer.open("opening;");
+  // By itself: nothing else is there in time.
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  const written = writer.write("first;");
+  let taken = "";
+  socket.on("data", (chunk) => (taken += String(chunk)));
+  expect(await within("the write ends", written, 10_000)).toBe(true);
+  // Longer than a socket may take nothing.
+  await new Promise((resolve) => setTimeout(resolve, 600));
+  expect(writer.gone.aborted).toBe(false);
+  expect(await writer.write("second;")).toBe(true);
+  writer.end();
+  await until("all is there", () => taken.includes("second;"));
+  expect(taken.match(/(opening|first|second);/g)).toEqual(["opening;", "first;", "second;"]);
+  close();
+});
+
+test("an opening goes out once, in front of what is there in time, or with the end", async () => {
+  for (const way of ["with the first", "by itself", "with the end", "the reader is gone"]) {
+    const { socket, response, writer, close } = await answering(HOUR);
+    let taken = "";
+    socket.on("data", (chunk) => (taken += String(chunk)));
+    const chunks: string[] = [];
+    const write = response.write.bind(response);
+    response.write = (chunk: Uint8Array) => {
+      chunks.push(Buffer.from(chunk).toString());
+      return write(chunk);
+    };
+    writer.open("opening;");
+    if (way === "the reader is gone") response.destroy();
+    if (way === "by itself") await until("it is there", () => taken.includes("opening;"));
+    if (way !== "with the end") await writer.write("first;");
+    writer.end();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    if (way === "the reader is gone") expect(taken).toBe("");
+    else await until("it is there", () => taken.includes(way === "with the end" ? "opening;" : "first;"));
+    const wanted = { "with the end": ["opening;"], "the reader is gone": [] }[way] ?? ["opening;", "first;"];
+    expect(
+      [...taken.matchAll(/(opening|first);/g)].map(([text]) => text),
+      way,
+    ).toEqual(wanted);
+    if (way === "with the first") expect(chunks).toEqual(["opening;first;"]);
+    if (way === "by itself") expect(chunks).toEqual(["opening;", "first;"]);
+    close();
+  }
+});

@@ -51,7 +51,10 @@ export class Writer {
   open(text: string): void {
     this.#opening = text;
     setImmediate(() => {
-      if (this.#opening !== "") void this.write("");
+      if (this.#opening === "" || this.gone.aborted) return;
+      // Not by `write`, of which there is one at a time: whoever writes next waits for the socket.
+      this.#response.write(this.#opening);
+      this.#opening = "";
     });
   }
 
