@@ -2,13 +2,14 @@
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import type { ThreadRef } from "../../src/checkpoint/checkpointer.js";
+import type { ThreadRef, Write } from "../../src/checkpoint/checkpointer.js";
 import type { Database } from "../../src/checkpoint/postgres/database.js";
+import { KeptMessages } from "../../src/checkpoint/postgres/kept-messages.js";
 import { PgCheckpointer, PgliteDatabase } from "../../src/checkpoint/postgres/index.js";
 import { PgDatabase } from "../../src/checkpoint/postgres/pg-database.js";
 import type { Message, PlacedMessage } from "../../src/engine/index.js";
 import { begin, commit, end, loadThread, step } from "../contract/scenes.js";
-import { createThread, freshRef, placed, startRun, type Run } from "../contract/writes.js";
+import { commitStep, createThread, freshRef, placed, startRun, type Run } from "../contract/writes.js";
 import { newPostgresDatabase } from "../support/databases.js";
 import { latch } from "../support/latch.js";
 import { until } from "../support/poll.js";
@@ -209,6 +210,36 @@ describe.each(Object.entries(DATABASES))("on %s", (_name, open) => {
       expect(await context(here, run.ref)).toHaveLength(next + 1);
     }
   });
+  test("a read under way stays as it was when messages are added, and undoes nothing that is read meanwhile", async () => {
+    for (const known of [true, false]) {
+      const one = another();
+      const run = await longThread();
+      if (known) await agrees(one, run.ref);
+      const [arrived, go] = [latch(), latch()];
+      answered = () => {
+        arrived.open();
+        return go.opened;
+      };
+      const reading = context(one, run.ref);
+      await arrived.opened;
+      answered = () => Promise.resolve();
+      await step(one, run, { messages: say(4, 1) });
+      await context(one, run.ref);
+      go.open();
+      expect(await reading).toHaveLength(4);
+      expect(await agrees(one, run.ref)).toBe(0);
+    }
+  });
+
+  test("what is written without a checkpoint has no name to be kept by", async () => {
+    let run = await longThread();
+    await agrees(here, run.ref);
+    run = await step(here, run, { checkpoint: null, position: null });
+    expect(await agrees(here, run.ref)).toBe(0);
+    await step(here, run, { checkpoint: null, position: null, messages: say(4, 1) });
+    expect(await agrees(here, run.ref)).toBe(1);
+  });
+
   test("whoever was given messages can change neither what is kept nor what others get", async () => {
     const { ref } = await longThread();
     for (let i = 0; i < 3; i++) {
@@ -279,6 +310,50 @@ describe.each(Object.entries(DATABASES))("on %s", (_name, open) => {
       { numRuns: 40 },
     );
   }, 120_000);
+});
+
+describe("how much is kept", () => {
+  const say1 = (ref: ThreadRef, from: number, content: string): Write =>
+    commitStep(
+      { ref, runId: "run", graph: "contract", epoch: 1, seq: from, step: from },
+      { messages: [placed(0, { content })] },
+    );
+  const isKept = (kept: KeptMessages, ref: ThreadRef): boolean => {
+    const reading = kept.begin(ref);
+    kept.end(reading);
+    return reading.known !== null;
+  };
+  const keep = (kept: KeptMessages, ref: ThreadRef, size: number): void => {
+    const reading = kept.begin(ref);
+    kept.keep(reading, { seq: 1, checkpointId: "first" }, [placed(0).message], size);
+    kept.end(reading);
+  };
+
+  test("a thread that is written to again and again takes no more room than it has", () => {
+    const kept = new KeptMessages();
+    const [quiet, busy] = [freshRef(), freshRef()];
+    keep(kept, quiet, 1_000_000);
+    keep(kept, busy, 1_000_000);
+    for (let seq = 1; seq < 50; seq++) kept.committed(say1(busy, seq, "short"));
+    for (let i = 0; i < 50; i++) keep(kept, freshRef(), 10);
+    for (let i = 0; i < 50; i++) {
+      const gone = freshRef();
+      keep(kept, gone, 1_000_000);
+      kept.forget(gone);
+    }
+    expect([isKept(kept, quiet), isKept(kept, busy)]).toEqual([true, true]);
+  });
+
+  test("what is written counts, and the thread that was asked for longest ago goes first", () => {
+    const kept = new KeptMessages();
+    const [first, second, third] = [freshRef(), freshRef(), freshRef()];
+    for (const ref of [first, second, third]) keep(kept, ref, 5_500_000);
+    expect(isKept(kept, first)).toBe(true);
+    kept.committed(say1(third, 1, "m".repeat(500_000)));
+    expect([first, second, third].map((ref) => isKept(kept, ref))).toEqual([true, false, true]);
+    for (let seq = 2; seq < 40; seq++) kept.committed(say1(third, seq, "m".repeat(500_000)));
+    expect(isKept(kept, third)).toBe(false);
+  });
 });
 
 test("a hint of another process lets go of what it has written", async () => {
