@@ -79,6 +79,8 @@ class Tail {
   #logged = -1;
   /** There may be something new in the log, or ahead of it. */
   #isBehind = true;
+  /** An event on the edge stands on commits that were not read yet: none is given before they are (T3). */
+  #isHoled = false;
   #ended = false;
   /** The log was looked at, or a run has ended, since `idle` was asked: live events alone do not end a thread's work. */
   #mayBeIdle = true;
@@ -110,9 +112,10 @@ class Tail {
         if (isAborted(signal)) return;
         const { events, lost, behind, stirred, ended } = subscription.take(this.#cursor);
         this.#ended ||= ended;
-        this.#isBehind ||= lost || behind || stirred;
+        this.#isHoled ||= lost || behind;
+        this.#isBehind ||= this.#isHoled || stirred;
         this.#edge = lost ? live.pending(key) : [...this.#edge, ...events];
-        if (lost || behind) continue;
+        if (this.#isHoled) continue;
         this.#mayBeIdle ||= this.#edge.some(({ eventType }) => isTerminal(eventType));
         const now = this.#fresh(this.#edge);
         this.#edge = [];
@@ -143,6 +146,7 @@ class Tail {
   async *#catchUp(subscription: Subscription): AsyncGenerator<readonly RunEvent[], boolean, undefined> {
     const { key, live, read, signal } = this.#options;
     this.#mayBeIdle = true;
+    this.#isHoled = false;
     const ahead = (await this.#options.ahead?.(this.#cursor)) ?? null;
     this.#isBehind = ahead?.more ?? false;
     if (ahead !== null) this.#edge = [...this.#edge, ...ahead.events].sort(bySeq);
@@ -153,8 +157,9 @@ class Tail {
       const early = subscription.take(this.#cursor);
       this.#edge = early.lost ? live.pending(key) : [...this.#edge, ...early.events];
       this.#ended ||= early.ended;
-      // This may be the last page that is read now.
-      this.#isBehind ||= early.lost || early.behind || early.stirred;
+      // This may be the last page that is read now, and without what the early ones stand on.
+      this.#isHoled ||= early.lost || early.behind;
+      this.#isBehind ||= this.#isHoled || early.stirred;
       const now = this.#fresh(merge(this.#edge, page));
       if (now.length > 0) yield now;
       this.#edge = this.#edge.filter((event) => event.seq > this.#cursor);
