@@ -42,7 +42,7 @@ export function writeSection(name, text) {
     old
       .split(/^(?=## )/m)
       .slice(1)
-      .map((section) => [/^## (\S+)/.exec(section)[1], section.trimEnd()]),
+      .map((section) => [/^## ([^\s:]+)/.exec(section)[1], section.trimEnd()]),
   );
   sections.set(name, text.trimEnd());
   const order = [...sections.keys()].sort((a, b) =>
