@@ -13,7 +13,7 @@ const event = (seq: number): RunEvent =>
   ({ seq, eventType: "custom", runId: "run", content: "", data: {} }) as unknown as RunEvent;
 
 /** A log that others write to, and a reader of it that looks once an hour by itself. */
-function scene(logged: number[]) {
+function scene(logged: number[], other: Partial<Pick<Parameters<typeof tail>[0], "read" | "ahead">> = {}) {
   const live = new Live(1_000_000);
   const leave = new AbortController();
   const reader = tail({
@@ -23,6 +23,7 @@ function scene(logged: number[]) {
     read: async (after) => logged.filter((seq) => seq > after).map(event),
     pollMs: () => HOUR,
     signal: leave.signal,
+    ...other,
   });
   const next = async (count: number): Promise<number[]> => {
     const seqs: number[] = [];
@@ -132,30 +133,18 @@ test("a reader that is behind what began here reads the log", async () => {
 
 test("an event that stands on commits which came while a page was read waits until these are read", async () => {
   // The commits of another process, of which the page has two when it is read; the others come before it arrives.
-  let logged = [1, 2];
-  const live = new Live(1_000_000);
-  const leave = new AbortController();
-  const reader = tail({
-    key: KEY,
-    live,
-    after: 0,
+  const logged = [1, 2];
+  const { live, next, leave } = scene(logged, {
     read: async (after) => {
       const page = logged.filter((seq) => seq > after).map(event);
       if (after === 0) {
-        logged = [1, 2, 3, 4, 5];
+        logged.push(3, 4, 5);
         live.publish({ key: KEY, graph: null, base: 4 }, [event(5)], 5);
       }
       return page;
     },
     ahead: async () => ({ seq: logged.at(-1) ?? 0, events: [], more: false }),
-    pollMs: () => HOUR,
-    signal: leave.signal,
   });
-  const seqs: number[] = [];
-  while (seqs.at(-1) !== 5) {
-    const { value } = await within("an event comes", reader.next(), 5000);
-    seqs.push((value as RunEvent).seq);
-  }
-  expect(seqs).toEqual([1, 2, 3, 4, 5]);
-  leave.abort();
+  expect(await next(5)).toEqual([1, 2, 3, 4, 5]);
+  leave();
 });

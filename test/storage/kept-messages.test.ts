@@ -57,6 +57,19 @@ describe.each(Object.entries(DATABASES))("on %s", (_name, open) => {
   const context = async (checkpointer: PgCheckpointer, ref: ThreadRef): Promise<readonly Message[]> =>
     (await loadThread(checkpointer, ref)).snapshot.messages;
 
+  /** A read that the database has answered, and whose answer does not arrive before `go` is opened. */
+  async function heldRead(checkpointer: PgCheckpointer, ref: ThreadRef) {
+    const [arrived, go] = [latch(), latch()];
+    answered = () => {
+      arrived.open();
+      return go.opened;
+    };
+    const reading = context(checkpointer, ref);
+    await arrived.opened;
+    answered = () => Promise.resolve();
+    return { reading, go };
+  }
+
   /** What `checkpointer` says of the thread is what one says that never read it; gives the parts that it took. */
   async function agrees(checkpointer: PgCheckpointer, ref: ThreadRef): Promise<number> {
     const wanted = await loadThread(another(), ref);
@@ -157,14 +170,7 @@ describe.each(Object.entries(DATABASES))("on %s", (_name, open) => {
       const [one, other] = [another(), another()];
       const run = await longThread();
       await end(here, run);
-      const [arrived, go] = [latch(), latch()];
-      answered = () => {
-        arrived.open();
-        return go.opened;
-      };
-      const reading = context(one, run.ref);
-      await arrived.opened;
-      answered = () => Promise.resolve();
+      const { reading, go } = await heldRead(one, run.ref);
       await (isHere ? one : other).remove(run.ref);
       const gone = await other.load(run.ref);
       await commit(other, createThread(run.ref, { from: gone.head === null ? gone.seq : -1 }));
@@ -179,29 +185,13 @@ describe.each(Object.entries(DATABASES))("on %s", (_name, open) => {
     }
   });
 
-  /** By a process of its own, past what `answered` holds. */
-  const unheld = async (ref: ThreadRef): Promise<readonly Message[]> => {
-    const held = answered;
-    answered = () => Promise.resolve();
-    const messages = await context(another(), ref);
-    answered = held;
-    return messages;
-  };
-
   test("a write that overtakes a read leaves it what it read, and is not undone by it", async () => {
     let run = await longThread();
     await agrees(here, run.ref);
     for (const known of [true, false]) {
       const reader = known ? here : another();
-      const [arrived, go] = [latch(), latch()];
-      answered = () => {
-        arrived.open();
-        return go.opened;
-      };
-      const wanted = JSON.stringify(await unheld(run.ref));
-      const reading = context(reader, run.ref);
-      await arrived.opened;
-      answered = () => Promise.resolve();
+      const wanted = JSON.stringify(await context(another(), run.ref));
+      const { reading, go } = await heldRead(reader, run.ref);
       const next = known ? 4 : 5;
       run = await step(here, run, { messages: [...say(0, 1, `over ${known} `), ...say(next, 1)] });
       go.open();
@@ -210,19 +200,13 @@ describe.each(Object.entries(DATABASES))("on %s", (_name, open) => {
       expect(await context(here, run.ref)).toHaveLength(next + 1);
     }
   });
+
   test("a read under way stays as it was when messages are added, and undoes nothing that is read meanwhile", async () => {
     for (const known of [true, false]) {
       const one = another();
       const run = await longThread();
       if (known) await agrees(one, run.ref);
-      const [arrived, go] = [latch(), latch()];
-      answered = () => {
-        arrived.open();
-        return go.opened;
-      };
-      const reading = context(one, run.ref);
-      await arrived.opened;
-      answered = () => Promise.resolve();
+      const { reading, go } = await heldRead(one, run.ref);
       await step(one, run, { messages: say(4, 1) });
       await context(one, run.ref);
       go.open();
