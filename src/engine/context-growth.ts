@@ -43,10 +43,16 @@ export class Growth {
     const { messages } = this.#line;
     const at = this.#mayHave(message.id) ? lastOf(messages, message.id) : -1;
     const pos = at === -1 ? messages.length : at;
-    messages[pos] = message;
-    this.#line.ids?.add(message.id);
-    if (this.#highest !== null && message.id > this.#highest) this.#highest = message.id;
+    this.put(pos, message);
     return pos;
+  }
+
+  /** Puts a message where `add` has found that it belongs. */
+  put(pos: number, message: Message): void {
+    const line = this.#line;
+    line.messages[pos] = message;
+    line.ids?.add(message.id);
+    if (this.#highest !== null && message.id > this.#highest) this.#highest = message.id;
   }
 
   /** What it has become; nothing more may be added. */

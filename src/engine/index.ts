@@ -2,6 +2,7 @@ export * from "./advance.js";
 export * from "./check-answer.js";
 export * from "./begin.js";
 export * from "./command.js";
+export { Growth } from "./context-growth.js";
 export * from "./definition.js";
 export * from "./events.js";
 export * from "./fork.js";

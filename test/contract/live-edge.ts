@@ -64,7 +64,9 @@ export function liveEdgeContract(subject: Subject): void {
       const run = await begin(cp, { graph, worker: owner.id });
       const { limit } = await headOf(cp, run.ref);
       await edge().write([batch(run.ref, run.seq + 1)], []);
-      await claimUntil(cp, newWorker(60_000), [graph]);
+      const heir = newWorker(60_000);
+      await cp.beat(heir);
+      await claimUntil(cp, heir, [graph]);
       await edge().write([batch(run.ref, run.seq + 2)], []);
       expect(await edge().read(run.ref, 0)).toEqual({ seq: limit, events: [], more: false });
     });

@@ -5,7 +5,7 @@
  * Nothing is believed of it: what is kept is named by the commit it was at, and a read leaves messages out only where the
  * thread stands at that very commit. All else of a thread is read each time.
  */
-import type { Message } from "../../engine/index.js";
+import { Growth, type Message } from "../../engine/index.js";
 import { deepFreeze } from "../../lib/deep-freeze.js";
 import type { ThreadRef, Write } from "../checkpointer.js";
 
@@ -23,8 +23,8 @@ interface At {
 interface Kept {
   readonly seq: number;
   readonly checkpointId: string;
-  /** Grows with later commits. */
-  readonly all: Message[];
+  /** What it has become with later commits. */
+  readonly growth: Growth;
   /** Characters of JSON, those of messages that were replaced too. */
   readonly size: number;
 }
@@ -33,8 +33,8 @@ interface Kept {
 export interface Known {
   readonly seq: number;
   readonly checkpointId: string;
-  /** The messages at that commit, in an array of the caller's own. */
-  messages(): Message[];
+  /** At that commit. */
+  readonly messages: readonly Message[];
 }
 
 /** A read under way. */
@@ -65,25 +65,38 @@ export class KeptMessages {
   #find(name: string): Known | null {
     const kept = this.#threads.get(name);
     if (kept === undefined) return null;
+    const { seq, checkpointId, size } = kept;
+    const messages = kept.growth.end();
     this.#threads.delete(name);
-    this.#threads.set(name, kept);
-    const { seq, checkpointId, all } = kept;
-    const count = all.length;
-    return { seq, checkpointId, messages: () => all.slice(0, count) };
+    this.#threads.set(name, { seq, checkpointId, growth: new Growth(messages), size });
+    return { seq, checkpointId, messages };
   }
 
-  /** Keeps what was read, unless more is known: a write or a deletion may have overtaken the read. */
-  keep(reading: Reading, { seq, checkpointId }: At, messages: readonly Message[], size: number): void {
+  /**
+   * Keeps what was read, unless more is known: a write or a deletion may have overtaken the read. Gives the messages as the
+   * reader is to have them: who grows from a context that is kept need not look through it.
+   */
+  keep(
+    reading: Reading,
+    { seq, checkpointId }: At,
+    read: readonly Message[],
+    size: number,
+  ): readonly Message[] {
     const { ref } = reading;
     if (checkpointId === null) {
       // Of a former thread of this id, whose last number is this one's first: not to go on with that.
       this.forget(ref);
-      return;
+      return read;
     }
     const former = this.#threads.get(nameOf(ref));
-    if (!this.#readings.has(reading) || (former !== undefined && former.seq > seq)) return;
-    for (const message of messages) deepFreeze(message);
-    this.#put(ref, { seq, checkpointId, all: [...messages], size });
+    if (!this.#readings.has(reading) || (former !== undefined && former.seq > seq)) return read;
+    if (size < LONG) {
+      this.#drop(nameOf(ref));
+      return read;
+    }
+    const messages = new Growth(read).end();
+    this.#put(ref, { seq, checkpointId, growth: new Growth(messages), size });
+    return messages;
   }
 
   /** A commit of this process: what is kept of its thread goes on with it, or is none any more. */
@@ -100,16 +113,15 @@ export class KeptMessages {
       this.forget(ref);
       return;
     }
-    let { all, size } = kept;
+    const { growth } = kept;
+    let { size } = kept;
     for (const { pos, message } of messages) {
       const body = JSON.stringify(message);
-      // Whoever has asked before goes on with what it was then.
-      if (pos < all.length) all = [...all];
       // As it will be read, and not as a node made it.
-      all[pos] = deepFreeze(JSON.parse(body) as Message);
+      growth.put(pos, deepFreeze(JSON.parse(body) as Message));
       size += body.length;
     }
-    this.#put(ref, { seq, checkpointId: checkpoint?.id ?? kept.checkpointId, all, size });
+    this.#put(ref, { seq, checkpointId: checkpoint?.id ?? kept.checkpointId, growth, size });
   }
 
   /** What reads under way were given before is not kept either. */

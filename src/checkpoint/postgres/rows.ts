@@ -8,6 +8,7 @@ import type {
   ThreadStatus,
   Values,
 } from "../../engine/index.js";
+import { deepFreeze } from "../../lib/deep-freeze.js";
 import type { Json, JsonObject } from "../../lib/json.js";
 import type { CheckpointRecord, RunRecord, StopRequest, ThreadHead, UsedKey } from "../checkpointer.js";
 
@@ -235,6 +236,6 @@ export function interruptOf(row: InterruptRow): Interrupt {
   };
 }
 
-export const messageOf = (row: Pick<MessageRow, "body">): Message => read<Message>(row.body);
+export const messageOf = (row: Pick<MessageRow, "body">): Message => deepFreeze(read<Message>(row.body));
 export const opsOf = (row: OpsRow): StateOp[] => read<StateOp[]>(row.ops);
 export const valuesOf = (json: string): Values => read<Values>(json);

@@ -1,4 +1,5 @@
 import { applyOps, type Message, type Snapshot, type Values } from "../../../engine/index.js";
+import { deepFreeze } from "../../../lib/deep-freeze.js";
 import type { Json } from "../../../lib/json.js";
 import type { CheckpointRecord, Loaded, TaskRecord, ThreadHead, ThreadRef } from "../../checkpointer.js";
 import type { Database } from "../database.js";
@@ -113,17 +114,17 @@ function foundOf(parts: readonly LoadedRow[], of: Reading | undefined, kept: Kep
     return { head: null, seq: loaded.seq };
   }
   const { thread: head, ops, asked, records, run } = loaded;
-  const messages = loaded.known && of?.known ? of.known.messages() : messagesOf(parts);
+  let messages = loaded.known && of?.known ? of.known.messages : messagesOf(parts);
   if (!loaded.known && of !== undefined) {
     const size = parts.reduce((sum, part) => sum + (part.messages?.length ?? 0), 0);
-    kept.keep(of, { seq: head.seq, checkpointId: head.checkpoint_id }, messages, size);
+    messages = kept.keep(of, { seq: head.seq, checkpointId: head.checkpoint_id }, messages, size);
   }
   return {
     head: threadOf(head),
     snapshot: {
       step: head.step,
       values: foldValues((ops ?? []).map(([changes, vals]) => ({ ops: changes, vals }))),
-      messages,
+      messages: Object.freeze(messages),
       position: positionOf(head.position),
     },
     run: run === null ? null : runOf(run),
@@ -138,11 +139,12 @@ function foundOf(parts: readonly LoadedRow[], of: Reading | undefined, kept: Kep
 }
 
 /** All messages, the first one first. */
-function messagesOf(parts: readonly LoadedRow[]): Message[] {
+function messagesOf(parts: readonly LoadedRow[]): readonly Message[] {
   const backwards: Message[] = [];
   for (const { messages } of parts) {
     if (messages === null) continue;
-    for (const message of JSON.parse(messages) as Message[]) backwards.push(message);
+    // Each by itself: who makes a context of them freezes that, and then it is taken as frozen all the way down.
+    for (const message of JSON.parse(messages) as Message[]) backwards.push(deepFreeze(message));
   }
   return backwards.reverse();
 }
@@ -187,10 +189,10 @@ const foldValues = (rows: readonly OpsRow[]): Values =>
     {},
   );
 
-async function messagesAt(database: Database, ref: ThreadRef, seq: number): Promise<Message[]> {
+async function messagesAt(database: Database, ref: ThreadRef, seq: number): Promise<readonly Message[]> {
   const rows = await database.query<MessageRow>(
     "SELECT DISTINCT ON (pos) pos, seq, body FROM holdpoint.message WHERE tenant = $1 AND thread_id = $2 AND seq <= $3 ORDER BY pos DESC, seq DESC",
     [ref.tenant, ref.threadId, seq],
   );
-  return rows.map(messageOf).reverse();
+  return Object.freeze(rows.map(messageOf).reverse());
 }
