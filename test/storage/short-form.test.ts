@@ -14,6 +14,8 @@ import type { Position, Task } from "../../src/engine/index.js";
 import { END, PgCheckpointer, START, StateGraph } from "../../src/index.js";
 import { newPostgresDatabase } from "../support/databases.js";
 import type { Json } from "../../src/lib/json.js";
+import { begin } from "../contract/scenes.js";
+import { failure } from "../support/latch.js";
 import { until } from "../support/poll.js";
 
 const AT = "2026-11-23T06:46:34.031Z";
@@ -176,22 +178,29 @@ describe("a position", () => {
   });
 });
 
+async function connected(url: string): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  onTestFinished(() => client.end());
+  return client;
+}
+
+async function opened(url: string): Promise<PgCheckpointer> {
+  const checkpointer = new PgCheckpointer(url);
+  onTestFinished(() => checkpointer.close());
+  await checkpointer.open();
+  return checkpointer;
+}
+
 describe("beside processes of a former release", () => {
   test("events and positions are written as they read them, until the last of them is gone", async () => {
     const url = await newPostgresDatabase();
-    const client = new pg.Client({ connectionString: url });
-    await client.connect();
-    onTestFinished(() => client.end());
-    const open = async (): Promise<PgCheckpointer> => {
-      const checkpointer = new PgCheckpointer(url);
-      onTestFinished(() => checkpointer.close());
-      await checkpointer.open();
-      return checkpointer;
-    };
-    const first = await open();
-    // It beats as they do.
+    const client = await connected(url);
+    const first = await opened(url);
+    // It beats as they do, and did so before.
+    await client.query("UPDATE holdpoint.form SET in_use = 1");
     await client.query("SELECT * FROM holdpoint.beat_v1('former', 1000)");
-    const second = await open();
+    const second = await opened(url);
     const steps = async (checkpointer: PgCheckpointer, threadId: string): Promise<void> => {
       const graph = new StateGraph()
         .addNode("SAY", () => ({ messages: "Said." }))
@@ -243,5 +252,94 @@ describe("beside processes of a former release", () => {
         })),
       );
     expect(await events(`alone-${tries}`)).toEqual(await events("beside-it"));
+  });
+
+  /** A database in which no process of a former release was heard for long, and one that beats as they do. */
+  async function silent() {
+    const url = await newPostgresDatabase();
+    const checkpointer = await opened(url);
+    const former = await connected(url);
+    const beat = () => former.query("SELECT * FROM holdpoint.beat_v1('former', 1000)");
+    await former.query("UPDATE holdpoint.form SET in_use = 1");
+    await beat();
+    const fallSilent = () =>
+      former.query("UPDATE holdpoint.worker SET beat_at = '-infinity' WHERE id = 'former'");
+    await fallSilent();
+    return { url, checkpointer, former, beat, fallSilent };
+  }
+
+  test("one that comes back when they write what it does not read owns nothing any more, and takes nothing over", async () => {
+    const { url, checkpointer, former, beat } = await silent();
+    const me = { id: "me", leaseMs: 60_000 };
+    const claim = async (version: 1 | 2): Promise<number> => {
+      const call = version === 1 ? "claim_v1('former', $1, 9)" : "claim_v2('former', $1, 9, true)";
+      return (await former.query(`SELECT * FROM holdpoint.${call}`, [["contract"]])).rows.length;
+    };
+    // Until then it takes over as any other.
+    for (const version of [1, 2] as const) {
+      const run = await begin(checkpointer);
+      await checkpointer.release(run.ref, run.epoch, { inFlight: false });
+      expect(await claim(version)).toBe(1);
+    }
+
+    await opened(url);
+    const { rows } = await former.query("SELECT in_use FROM holdpoint.form");
+    expect(rows).toEqual([{ in_use: 2 }]);
+    const lost = await begin(checkpointer);
+    await checkpointer.release(lost.ref, lost.epoch, { inFlight: false });
+    await expect(beat()).rejects.toThrow("stop it");
+    expect([await claim(1), await claim(2)]).toEqual([0, 0]);
+    // What it had taken is taken from it, and what nobody has.
+    await checkpointer.beat(me);
+    expect(await checkpointer.claim(me, ["contract"], 9)).toHaveLength(3);
+  });
+
+  test("a heartbeat that is under way when they look is heard; one that waits for them is refused", async () => {
+    const { url, checkpointer, former, beat, fallSilent } = await silent();
+    const other = await connected(url);
+    const waits = (pid: number): Promise<unknown> =>
+      until("it waits", async () => {
+        const { rows } = await other.query("SELECT FROM pg_locks WHERE pid = $1 AND NOT granted", [pid]);
+        return rows.length > 0;
+      });
+    const pidOf = async (client: pg.Client): Promise<number> =>
+      (await client.query<{ pid: number }>("SELECT pg_backend_pid() AS pid")).rows[0]?.pid ?? 0;
+
+    const looking = await connected(url);
+    const looker = await pidOf(looking);
+    const use = () => looking.query<{ ok: boolean }>("SELECT holdpoint.use_form_v1(2, 60000) AS ok");
+    await former.query("BEGIN");
+    await beat();
+    const looked = use();
+    await waits(looker);
+    await former.query("COMMIT");
+    expect((await looked).rows).toEqual([{ ok: false }]);
+
+    await fallSilent();
+    await looking.query("BEGIN");
+    expect((await use()).rows).toEqual([{ ok: true }]);
+    const pid = await pidOf(former);
+    const refused = failure(beat());
+    await waits(pid);
+    await looking.query("COMMIT");
+    expect(String(await refused)).toContain("stop it");
+    expect(await checkpointer.beat({ id: "me", leaseMs: 60_000 })).toEqual([]);
+  });
+
+  test("silence counts from when they could be heard: after a migration, and after a start of the database", async () => {
+    const { former } = await silent();
+    const use = async (patienceMs: number): Promise<boolean | undefined> =>
+      (await former.query<{ ok: boolean }>("SELECT holdpoint.use_form_v1(2, $1) AS ok", [patienceMs])).rows[0]
+        ?.ok;
+    const long = 24 * 86_400_000;
+    await former.query(
+      "UPDATE holdpoint.worker SET lease_ms = 1, beat_at = clock_timestamp() - interval '40 days' WHERE id = 'former'",
+    );
+    await former.query("UPDATE holdpoint.migration SET applied_at = clock_timestamp() + interval '1 h'");
+    expect(await use(1)).toBe(false);
+    await former.query("UPDATE holdpoint.migration SET applied_at = clock_timestamp() - interval '40 days'");
+    // The server of the tests has not been up for so long.
+    expect(await use(long)).toBe(false);
+    expect(await use(1)).toBe(true);
   });
 });

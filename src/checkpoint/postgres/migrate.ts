@@ -56,11 +56,11 @@ export async function migrate(database: Database): Promise<void> {
       (file) => !applied.some((row) => row.number === file.number),
     )) {
       await run(sql);
-      await run("INSERT INTO holdpoint.migration (number, name, checksum) VALUES ($1, $2, $3)", [
-        number,
-        name,
-        checksum,
-      ]);
+      // Not when it began: it may have waited long for those who use the tables.
+      await run(
+        "INSERT INTO holdpoint.migration (number, name, checksum, applied_at) VALUES ($1, $2, $3, clock_timestamp())",
+        [number, name, checksum],
+      );
     }
   });
 }

@@ -17,19 +17,18 @@ export class PgWorkers {
 
   /**
    * Every process reads the short form. Once it is so it stays: what an older release starts is refused by the database,
-   * which is newer.
+   * which is newer, and so is the heartbeat of one that was silent meanwhile.
    */
   get allReadShort(): boolean {
     return this.#allReadShort;
   }
 
-  /** Finds out whether a process that knows no short form was heard lately. */
+  /** Finds out whether a process that knows no short form was heard lately; where none was, the database takes no more of them. */
   async look(): Promise<void> {
-    const [row] = await this.#db.query<{ ok: boolean }>(
-      `SELECT NOT EXISTS (SELECT FROM holdpoint.worker WHERE form < $1
-        AND beat_at > clock_timestamp() - greatest(lease_ms, $2::integer) * interval '1 ms') AS ok`,
-      [FORM, PATIENCE_MS],
-    );
+    const [row] = await this.#db.query<{ ok: boolean }>("SELECT holdpoint.use_form_v1($1, $2) AS ok", [
+      FORM,
+      PATIENCE_MS,
+    ]);
     this.#allReadShort = row?.ok === true;
   }
 
