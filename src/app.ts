@@ -37,6 +37,7 @@ export async function buildApp(
     sweepMs: settings.HOLDPOINT_SWEEP_MS,
     retentionMs: settings.HOLDPOINT_RETENTION ?? null,
     eventRetentionMs: settings.HOLDPOINT_EVENT_RETENTION ?? null,
+    answersFirst: true,
     ...(settings.HOLDPOINT_HEARTBEAT_MS === undefined
       ? {}
       : { heartbeatMs: settings.HOLDPOINT_HEARTBEAT_MS }),

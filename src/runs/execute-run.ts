@@ -70,7 +70,12 @@ const expiredInto = ({ status, decision, resumedBy }: Interrupt, runId: string):
 const CRASH_LOOP = 3;
 
 /** The run's result; null when another process goes on with it. */
-export function executeRun(job: RunJob, control: RunControl, deps: ExecuteDeps): Promise<RunResult | null> {
+export async function executeRun(
+  job: RunJob,
+  control: RunControl,
+  deps: ExecuteDeps,
+): Promise<RunResult | null> {
+  if (deps.options.answersFirst) await new Promise<void>((resolve) => process.nextTick(resolve));
   const about = { thread_id: job.ref.threadId, run_id: job.run.runId };
   const { ref, epoch } = job;
   if (stopsUnread(job.run)) control.unread = { ref, epoch, since: performance.now() };

@@ -8,12 +8,14 @@ export class Places {
     this.#most = most;
   }
 
-  /** Waits for a free place; false where `cut` ends the waiting before. */
-  async take(cut: AbortSignal): Promise<boolean> {
+  /** Waits for a free place; false where the run's `cut` ends the waiting before. */
+  async take(run: { readonly cut: AbortSignal }): Promise<boolean> {
     if (this.#taken < this.#most) {
       this.#taken++;
       return true;
     }
+    // A signal is made when somebody looks at it.
+    const { cut } = run;
     return new Promise((resolve) => {
       const granted = (): void => {
         cut.removeEventListener("abort", onCut);

@@ -26,6 +26,11 @@ export interface RuntimeOptions {
   readonly retentionMs: number | null;
   /** Of threads that nobody has used for so long the old events are deleted; null keeps them. */
   readonly eventRetentionMs: number | null;
+  /**
+   * A run begins once whoever asked for it was answered: else its first step, which takes as long, comes in between. Not of
+   * runs in a library, whose caller may be code of another run that waits for nothing else. Default false.
+   */
+  readonly answersFirst: boolean;
   readonly hooks: RunHooks;
 }
 
@@ -52,6 +57,7 @@ export function runtimeOptions(given: Partial<RuntimeOptions> = {}): RuntimeOpti
     sweepMs: given.sweepMs ?? 3_600_000,
     retentionMs: given.retentionMs ?? null,
     eventRetentionMs: given.eventRetentionMs ?? null,
+    answersFirst: given.answersFirst ?? false,
     hooks: given.hooks ?? {},
   };
 }

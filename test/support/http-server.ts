@@ -64,7 +64,7 @@ export async function serve(
 ): Promise<TestServer> {
   const log = createLogger("silent", false);
   const checkpointer = of.checkpointer ?? new InMemoryCheckpointer();
-  const runtime = new Runtime({ checkpointer, log, options: of.options ?? {} });
+  const runtime = new Runtime({ checkpointer, log, options: { answersFirst: true, ...of.options } });
   for (const [name, graph] of Object.entries(graphs)) graph.bind(runtime, name);
   const server = await buildServer(
     runtime,
