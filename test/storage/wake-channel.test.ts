@@ -91,6 +91,13 @@ test("what is told in a short time goes together, and where it is too much other
   expect(written.every(({ outcome }) => outcome === "committed")).toBe(true);
   await until("others are to look at everything", () => heard(two.told.slice(before), "rescan"));
 
+  // What is left of the long ones goes together with what comes meanwhile.
+  await until("all of them are told", async () => {
+    const at = two.told.length;
+    const { ref } = await begin(one.cp);
+    await until("a start is told", () => two.told.length > at);
+    return heard(two.told, "thread", ref);
+  });
   // Short ones fit, and are named.
   const few = await simultaneously(20, () => begin(one.cp));
   await until("each is named", () => few.every(({ ref }) => heard(two.told, "thread", ref)));
