@@ -16,6 +16,8 @@ const STEPS = 20;
 const MOST = 10;
 /** Messages of a thread that is begun anew for each sample. */
 const SHORT = 100;
+/** Messages of the threads whose steps are not timed. */
+const SIZE = 10;
 /** Steps of a run while a thread grows. */
 const RUN = 100;
 
@@ -63,16 +65,17 @@ class Watch {
 
 /**
  * A round: steps that append a message (time and WAL), then turns of one step, which must load the thread. Where a contestant
- * need not load what it had last, each turn comes after one that was made `elsewhere`; then turns `again` that do not.
+ * need not load what it had last, each turn comes after one that was made `elsewhere`; then turns `again` that do not. `begin`
+ * makes a thread of so many messages and leaves the one before; `thread` says which it is, and `goBackTo` goes back to it.
  */
-async function growing({ messages, watch, begin, say, elsewhere = null, close }) {
+async function growing({ messages, watch, begin, thread, goBackTo, say, elsewhere = null, close }) {
   const isShort = messages <= SHORT;
-  if (!isShort) await begin();
+  if (!isShort) await begin(messages);
   /** As often as fits into so many milliseconds. */
   const sample = async (ms, work, before = null) => {
     let spent = 0;
     for (let i = 0; i === 0 || (spent < ms && (isShort || i < MOST)); i++) {
-      if (isShort) await begin();
+      if (isShort) await begin(messages);
       await before?.();
       const from = performance.now();
       await work();
@@ -84,8 +87,15 @@ async function growing({ messages, watch, begin, say, elsewhere = null, close })
       const latencies = [];
       const turns = [];
       const again = [];
-      // The others had the machine for half a minute: the first steps after that are nobody's measure.
-      await sample(ms / 3, () => say(STEPS));
+      // The others had the machine for half a minute: the first steps after that are nobody's measure. They are of short threads
+      // for all, else a long one would grow by thousands, or get fewer of them.
+      const kept = thread();
+      for (const until = performance.now() + ms / 3; performance.now() < until;) {
+        await begin(SIZE);
+        await say(STEPS);
+      }
+      goBackTo(kept);
+      if (!isShort) await say(STEPS);
       let [ops, wal] = [0, 0];
       await sample((ms * 2) / 3, async () => {
         watch.arm();
@@ -135,12 +145,14 @@ export async function holdpoint({ url, messages }) {
   const say = saying(here);
   // It keeps the messages of a thread that it had last: after a turn of another process it must load them.
   const elsewhere = saying(there);
-  const begin = async () => {
+  const begin = async (count) => {
     [threadId, has] = [newId(), 0];
-    while (has < messages) await say(Math.min(RUN, messages - has));
+    while (has < count) await say(Math.min(RUN, count - has));
   };
+  const thread = () => [threadId, has];
+  const goBackTo = (former) => ([threadId, has] = former);
   const close = () => Promise.all([...checkpointers.map((each) => each.close()), wal.end()]);
-  return growing({ messages, watch, begin, say, elsewhere, close });
+  return growing({ messages, watch, begin, thread, goBackTo, say, elsewhere, close });
 }
 
 /** Its thread begins with all messages in one input: to grow step by step it would write 7 GB of WAL. */
@@ -161,15 +173,17 @@ export async function langgraph({ url, messages }) {
     left = many;
     await graph.invoke({ messages: input }, config);
   };
-  const begin = () => {
+  const begin = (count) => {
     config = { configurable: { thread_id: newId() }, recursionLimit: 1000 };
     return say(
       1,
-      Array.from({ length: messages - 1 }, () => new HumanMessage(TEXT)),
+      Array.from({ length: count - 1 }, () => new HumanMessage(TEXT)),
     );
   };
+  const thread = () => config;
+  const goBackTo = (former) => (config = former);
   const close = () => Promise.all([checkpointer.end(), wal.end()]);
-  return growing({ messages, watch, begin, say, close });
+  return growing({ messages, watch, begin, thread, goBackTo, say, close });
 }
 
 /** The floor: one row a step; a run selects all messages first. */
@@ -182,28 +196,30 @@ export async function rows({ url, messages }) {
   await client.query(
     "CREATE TABLE IF NOT EXISTS floor.said (thread text, ord bigint, role text, content text, PRIMARY KEY (thread, ord))",
   );
-  let [thread, ord] = ["", 0];
+  let [id, ord] = ["", 0];
   const insert = () =>
     client.query({
       name: "say",
       text: "INSERT INTO floor.said VALUES ($1, $2, 'assistant', $3)",
-      values: [thread, ++ord, TEXT],
+      values: [id, ++ord, TEXT],
     });
   const say = async (many) => {
     await client.query({
       name: "all",
       text: "SELECT * FROM floor.said WHERE thread = $1 ORDER BY ord",
-      values: [thread],
+      values: [id],
     });
     for (let i = 0; i < many; i++) {
       await watch.begin();
       await insert();
     }
   };
-  const begin = async () => {
-    [thread, ord] = [newId(), 0];
-    while (ord < messages) await insert();
+  const begin = async (count) => {
+    [id, ord] = [newId(), 0];
+    while (ord < count) await insert();
   };
+  const thread = () => [id, ord];
+  const goBackTo = (former) => ([id, ord] = former);
   const close = () => Promise.all([client.end(), wal.end()]);
-  return growing({ messages, watch, begin, say, close });
+  return growing({ messages, watch, begin, thread, goBackTo, say, close });
 }
