@@ -72,6 +72,8 @@ test("a reader that takes nothing is let go after the stall time, and finds all 
   go.open();
   const all = await good.rest();
   expect((await running).body.status).toBe("completed");
+  // Not before: who takes something again is not let go.
+  await until("nobody reads any more", () => server.runtime.readers === 0);
   // What the kernel has taken is still his; behind it comes the end of the connection.
   const taken = await within("the socket is closed", readOut(stuck, closed), 20_000);
   const seen = [...taken.matchAll(/^id: (\d+)$/gm)].map(([, id]) => Number(id));
