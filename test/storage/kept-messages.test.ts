@@ -41,6 +41,8 @@ describe.each(Object.entries(DATABASES))("on %s", (_name, open) => {
     database = await open();
     const query = database.query.bind(database);
     database.query = async <Row extends object>(...args: Parameters<typeof query>): Promise<Row[]> => {
+      // No hints arrive: a late one would let go of what is kept by then (its test is the last one here).
+      if (args[0].includes("pg_notify")) return [];
       const rows = await query<Row>(...args);
       if (!args[0].includes("load_v2")) return rows;
       for (const { messages } of rows as { messages?: string | null }[]) if (messages) parts.push(messages);
@@ -52,7 +54,7 @@ describe.each(Object.entries(DATABASES))("on %s", (_name, open) => {
   });
   afterAll(() => here.close());
 
-  /** As another process that hears no hints: never opened, it has no channel of its own. */
+  /** As another process. */
   const another = (): PgCheckpointer => new PgCheckpointer({ database });
 
   const context = async (checkpointer: PgCheckpointer, ref: ThreadRef): Promise<readonly Message[]> =>
