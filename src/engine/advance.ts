@@ -9,6 +9,7 @@ import type { Message } from "./message.js";
 import { birthIn, leavesOf, scopeOf, withInner, withTask, withTasks, type Scope } from "./scope.js";
 import { dueTask, type Snapshot, type Target, type Task, type Values } from "./snapshot.js";
 import { addMessages, mergeFields, opsBetween, UpdateFault, type Change } from "./state-change.js";
+import { extended } from "../lib/extended.js";
 
 /** A task's node has returned: its result is kept until its step closes. */
 export function keepResult(
@@ -35,12 +36,10 @@ export function keepTask(
   task: Task,
   of: { attempts: number; asks?: readonly Ask[]; streamed: boolean },
 ): Snapshot {
-  return withTask(snapshot, {
-    ...task,
-    attempts: of.attempts,
-    ...(of.asks === undefined ? {} : { asks: of.asks }),
-    ...(of.streamed ? { streamed: true as const } : {}),
-  });
+  const kept: Mutable<Partial<Task>> = { attempts: of.attempts };
+  if (of.asks !== undefined) kept.asks = of.asks;
+  if (of.streamed) kept.streamed = true;
+  return withTask(snapshot, extended(task, kept));
 }
 
 /** A task whose node was denied from inside: it ran without output. */
@@ -168,7 +167,7 @@ export function takeRoutes(
   const birth = birthIn(scope, runId);
   const tasks = arrivals(scope, routes).map(({ node, sent, answer }, index): Task => {
     const task = dueTask(birth, snapshot.step, index, node, answer);
-    return sent === null ? task : { ...task, sent };
+    return sent === null ? task : extended(task, { sent });
   });
   if (owner === null) return withTasks(snapshot, tasks);
   return withInner(snapshot, owner, (inner) => ({ ...inner, tasks, ...unmetDenial(scope, inner.denied) }));

@@ -2,6 +2,7 @@
 import type { Ask } from "./interrupt.js";
 import { heldByRun, withTask, type Place, type Scope } from "./scope.js";
 import type { LostAttempt, RunHolds, Snapshot, Task } from "./snapshot.js";
+import { extended } from "../lib/extended.js";
 
 /** An attempt whose outcome nobody knows: where the node may not be repeated unasked, a person is asked first. */
 export function loseAttempt(snapshot: Snapshot, place: Place, lost: LostAttempt): Snapshot {
@@ -32,7 +33,7 @@ export function loseAttempt(snapshot: Snapshot, place: Place, lost: LostAttempt)
     named: false,
     plain: false,
   };
-  return withTask(snapshot, { ...counted, asks: [...(task.asks ?? []), ask] });
+  return withTask(snapshot, extended(counted, { asks: [...(task.asks ?? []), ask] }));
 }
 
 /** A gated action is never silently repeated: a node that a person has a say in is held, unless it says otherwise. */

@@ -8,7 +8,9 @@
  *     fork some tasks may be past that already: the others close behind them, and all go on together.)
  * P5. What runs inside a nested graph waits for the graph's own hold point, also where a fork asks that again.
  */
+import { extended } from "../lib/extended.js";
 import { grown } from "../lib/grown.js";
+import type { Mutable } from "../lib/mutable.js";
 import type { GraphDefinition } from "./definition.js";
 import { OFFERED, type Answer, type Ask, type Interrupt } from "./interrupt.js";
 import { scopesOf, withTasks, type Place, type Scope } from "./scope.js";
@@ -252,35 +254,38 @@ function settle(given: Task, look: Look): Task {
     return answer === null ? [] : [{ ask, answer }];
   });
   const { asks: _answered, judged: _judged, ...visit } = task;
-  const rest: Task = { ...visit, ...remembered(task, asks) };
+  const rest: Mutable<Task> = extended(visit, remembered(task, asks));
   // A denied question rejects inside its node, which may judge it; every other denial ends the visit here.
   const denial = answered.find(({ ask, answer }) => answer.decision === "deny" && ask.kind !== "request");
   if (denial !== undefined) {
-    const inside =
-      denial.ask.kind === "manual" ? { deniedInside: true as const, answered: true as const } : {};
-    const { inner: _inner, ...denied } = rest;
-    return { ...denied, stage: task.stage === "after" ? "route" : "done", denied: denial.answer, ...inside };
+    delete rest.inner;
+    rest.stage = task.stage === "after" ? "route" : "done";
+    rest.denied = denial.answer;
+    if (denial.ask.kind === "manual") rest.deniedInside = rest.answered = true;
+    return rest;
   }
-  if (task.stage === "after") return { ...rest, stage: "route" };
+  if (task.stage === "after") {
+    rest.stage = "route";
+    return rest;
+  }
 
   const last = answered.at(-1)?.answer;
-  const passed: Task = {
-    ...rest,
-    ...(last === undefined ? {} : { answer: last, ...cameBy(task) }),
-    ...(answered.some(({ ask }) => ask.kind === "manual" || ask.kind === "request")
-      ? { answered: true as const }
-      : {}),
-  };
+  if (last !== undefined) {
+    rest.answer = last;
+    if (task.answer !== undefined && !isOwnAnswer(task)) rest.cameBy = task.answer;
+  }
+  if (answered.some(({ ask }) => ask.kind === "manual" || ask.kind === "request")) rest.answered = true;
   // Edited after a crash: the node has acted and the patch, applied with the answer, is its output.
-  if (answered.some(({ ask, answer }) => ask.kind === "crash" && answer.decision === "edit"))
-    return { ...passed, stage: "done", result: NOTHING };
-  if (task.stage !== "due") return passed;
+  if (answered.some(({ ask, answer }) => ask.kind === "crash" && answer.decision === "edit")) {
+    rest.stage = "done";
+    rest.result = NOTHING;
+    return rest;
+  }
+  if (task.stage !== "due") return rest;
   const held = answered.find(({ ask }) => ask.kind === "before");
-  return {
-    ...passed,
-    stage: "cleared",
-    ...(held === undefined ? {} : { passed: Number(held.ask.key.split(":")[1] ?? 0) + 1 }),
-  };
+  rest.stage = "cleared";
+  if (held !== undefined) rest.passed = Number(held.ask.key.split(":")[1] ?? 0) + 1;
+  return rest;
 }
 
 /** What of these asks a fork must ask again, of each kind the last; a node that runs again asks its own by itself. */
@@ -300,17 +305,13 @@ export const asksItself = ({ kind, pauses }: Ask): boolean =>
 export const isOwnAnswer = ({ answered, decided }: Task): boolean =>
   answered === true || decided !== undefined;
 
-/** The denial that led to a task, before an answer of its own takes its place. */
-function cameBy(task: Task): Pick<Task, "cameBy"> {
-  return task.answer === undefined || isOwnAnswer(task) ? {} : { cameBy: task.answer };
-}
-
 function judge(task: Task, verdicts: Verdicts): Task {
   if (task.stage !== "due" && task.stage !== "after") return task;
   const verdict = verdicts.get(verdictKey(task));
   if (verdict === undefined) return task;
   if (task.judged === undefined) {
-    return { ...task, judged: true, ...(verdict === null ? {} : { asks: [...(task.asks ?? []), verdict] }) };
+    const asks = verdict === null ? task.asks : [...(task.asks ?? []), verdict];
+    return extended(task, asks === undefined ? { judged: true } : { judged: true, asks });
   }
   if (verdict === null) return task;
   return { ...task, asks: (task.asks ?? []).map((ask) => (ask.key === verdict.key ? verdict : ask)) };

@@ -1,6 +1,7 @@
 import type { Json, JsonObject } from "../lib/json.js";
 import type { Answer, Ask } from "./interrupt.js";
 import type { Message } from "./message.js";
+import { extended } from "../lib/extended.js";
 
 /** The values of a graph's state: its own fields, and `contextSummary`. */
 export type Values = JsonObject;
@@ -135,7 +136,7 @@ export function dueTask(under: Birth, step: number, index: number, node: string,
     stage: "due",
     attempts: 0,
   };
-  return answer === undefined ? task : { ...task, answer };
+  return answer === undefined ? task : extended(task, { answer });
 }
 
 /** Hold points of two sources, taken together. */

@@ -15,6 +15,7 @@ import {
 import type { z } from "zod";
 import { inMemory, libraryLog, runtimeFor } from "./runtime-for.js";
 import type { GraphInput, RunOptions, StateSchema } from "./types.js";
+import { extended } from "../lib/extended.js";
 
 /** The library has one tenant. */
 const TENANT = "default";
@@ -89,13 +90,8 @@ export class CompiledGraph<S extends StateSchema = StateSchema> {
   ): Promise<ResultOf<S>> {
     const runtime = await this.#started();
     const { threadId, by = "anonymous", ...config } = options;
-    const handle = await runtime.runs.resume({
-      ...answer,
-      ref: this.#ref(threadId),
-      graph: this.definition,
-      config: runConfig(config),
-      by,
-    });
+    const of = { ref: this.#ref(threadId), graph: this.definition, config: runConfig(config), by };
+    const handle = await runtime.runs.resume(extended(answer, of));
     return this.#outcome(handle);
   }
 
@@ -108,7 +104,7 @@ export class CompiledGraph<S extends StateSchema = StateSchema> {
   }): Promise<StopReceipt> {
     const runtime = await this.#started();
     const { threadId, by = "anonymous", ...of } = options;
-    return runtime.runs.stop(this.#ref(threadId), { ...of, by });
+    return runtime.runs.stop(this.#ref(threadId), { by, ...of });
   }
 
   /** The thread as it stands, or as it stood at a checkpoint. Throws `not_found`. */

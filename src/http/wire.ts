@@ -32,6 +32,7 @@ import type {
   threadModel,
 } from "./schemas/models.js";
 import type { eventModel } from "./schemas/events.js";
+import { extended } from "../lib/extended.js";
 
 type Wire<T extends z.ZodType> = z.input<T>;
 
@@ -79,7 +80,7 @@ function wireState({
   contextSummary = null,
   ...fields
 }: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  return { ...fields, context_summary: contextSummary };
+  return extended(fields, { context_summary: contextSummary });
 }
 
 const wireFault = ({ code, message, node, path, step, attempt }: RunFault) => ({

@@ -57,7 +57,7 @@ export function beginning(
   worker: string | null,
 ): Begun {
   const { def, runId, change } = of;
-  const before = loaded.head === null ? { ...NOTHING, seq: loaded.seq } : { ...loaded, seq: loaded.head.seq };
+  const before = loaded.head === null ? { seq: loaded.seq, ...NOTHING } : { seq: loaded.head.seq, ...loaded };
   const checkpoint = checkpointFor(loaded, of, before.sinceValues);
   const drafts = [...of.before, ...withCheckpoint(of.events, checkpoint?.id)];
   const events = placeEvents(drafts, before.seq, ref.threadId, runId);
@@ -79,7 +79,7 @@ export function beginning(
       head: headAt(def, change.snapshot),
       position: change.snapshot.position,
       ...(checkpoint === undefined ? {} : { checkpoint }),
-      start: { ...run, worker },
+      start: { worker, ...run },
       events: events.map(toStored),
       messages: change.messages,
       open: [],

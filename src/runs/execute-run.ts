@@ -236,7 +236,7 @@ class Execution {
 
   #loseToCrash(task: Task): void {
     this.#at.keep({ task, attempts: task.attempts + 1, streamed: true });
-    this.#at.lose(task.id, { ...this.#knownOf(task), cause: "crash" });
+    this.#at.lose(task.id, { cause: "crash", ...this.#knownOf(task) });
   }
 
   /** A step of which every task has its result. */

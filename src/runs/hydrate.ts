@@ -17,6 +17,7 @@ import {
   type RunResult,
   type Values,
 } from "../engine/index.js";
+import { extended } from "../lib/extended.js";
 
 /** Entries that are read at first, and how many there are to be at the most in what is given at once. */
 const FIRST = 5;
@@ -61,10 +62,10 @@ async function hydrate(
 ): Promise<RunEvent> {
   const data = await dataOf(checkpointer, ref, entry, stored);
   return deepFreeze({
-    ...stored,
-    data,
     threadId: ref.threadId,
     runId: entry.runId,
+    ...stored,
+    data,
   }) as unknown as RunEvent;
 }
 
@@ -81,7 +82,7 @@ async function dataOf(
   if (eventType === "start") {
     const messages = entry.messages.map(({ message }) => message);
     const input = data.input as Values;
-    return { input: messages.length === 0 ? input : { ...input, messages }, resumes: data.resumes };
+    return { input: messages.length === 0 ? input : extended(input, { messages }), resumes: data.resumes };
   }
   if (eventType === "decision") {
     const interrupt = await checkpointer.interrupt(ref.tenant, data.interruptId as string);
@@ -133,7 +134,7 @@ export async function resultOf(
     loaded.head === null
       ? { values: {}, seq: loaded.seq }
       : { values: loaded.snapshot.values, seq: loaded.head.seq };
-  return makeResult(ref, run, outcome, { ...here, messages, interrupts: [] });
+  return makeResult(ref, run, outcome, { messages, interrupts: [], ...here });
 }
 
 /** As it was when it opened: a reader that comes later sees what the first one saw. */

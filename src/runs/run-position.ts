@@ -70,17 +70,17 @@ export class RunPosition {
         break;
       case "refused":
         this.keep(outcome);
-        if (outcome.acted) this.lose(task.id, { ...lost(), cause: "refused" });
+        if (outcome.acted) this.lose(task.id, { cause: "refused", ...lost() });
         this.fail(task, outcome.cause.code, outcome.message, outcome.cause, attempts);
         break;
       case "abandoned":
         this.keep(outcome);
-        this.lose(task.id, { ...lost(), cause: "stop" });
+        this.lose(task.id, { cause: "stop", ...lost() });
         break;
       case "timeout": {
         const asksFirst = outcome.retries && !this.#mayRepeat(task.id);
         this.keep(outcome);
-        this.lose(task.id, { ...lost(), cause: "timeout" });
+        this.lose(task.id, { cause: "timeout", ...lost() });
         if (!asksFirst) this.fail(task, "node_timeout", outcome.message, undefined, attempts);
       }
     }
@@ -100,7 +100,7 @@ export class RunPosition {
   lose(taskId: string, lost: Lost): void {
     const place = placeOf(this.def, this.snapshot, taskId);
     if (place === null) return;
-    this.snapshot = loseAttempt(this.snapshot, place, { ...lost, attempt: place.task.attempts });
+    this.snapshot = loseAttempt(this.snapshot, place, { attempt: place.task.attempts, ...lost });
   }
 
   /** Gives a task up: it keeps back its step, and the run ends `error` when nothing else can be done. */

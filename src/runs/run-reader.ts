@@ -25,6 +25,7 @@ import { unlogged } from "./run-stream.js";
 import { terminalEvent } from "./terminal-event.js";
 import { threadKey } from "./thread-key.js";
 import { ThreadReads } from "./thread-reads.js";
+import { extended } from "../lib/extended.js";
 
 export interface RunReaderDeps {
   readonly checkpointer: Checkpointer;
@@ -81,7 +82,7 @@ export class RunReader {
     const seen = (batch: readonly RunEvent[]): void => {
       begun ||= batch.some((event) => event.runId === until);
     };
-    const all = this.#tail(ref, after, { ...of, idle });
+    const all = this.#tail(ref, after, extended(of, { idle }));
     return this.#untilTerminal(mayBeOld ? this.#unlessGone(all, ref, until) : all, ref, until, seen);
   }
 

@@ -27,6 +27,7 @@ import { RunReader } from "./run-reader.js";
 import { stopRun } from "./stop-run.js";
 import { threadKey } from "./thread-key.js";
 import { untilSettled } from "./until-settled.js";
+import { extended } from "../lib/extended.js";
 
 export class RunService {
   /** Results and events of runs. */
@@ -85,7 +86,7 @@ export class RunService {
         const isBusy = head !== null && isActive(head.status);
         if (isBusy || !this.#deps.worker.hasRoom)
           return this.#enqueue(request, def, { runId, input, config });
-        return acceptRun(this.#deps, this.reader, ref, loaded, { ...fresh, key: request.key });
+        return acceptRun(this.#deps, this.reader, ref, loaded, extended(fresh, { key: request.key }));
       },
       () => repeatedStart(this.#deps, this.reader, request),
     );

@@ -101,7 +101,7 @@ export class RunStream {
     this.#base = this.#last = batch.seq;
     this.#limit = limit;
     // No live event is to come behind the last write.
-    this.#options.live.publish({ ...place, goesOn: limit > batch.seq }, batch.publish, batch.seq);
+    this.#options.live.publish({ goesOn: limit > batch.seq, ...place }, batch.publish, batch.seq);
     this.#options.relay?.done(batch.seq);
     this.#resume();
   }

@@ -69,7 +69,7 @@ export async function runTask(at: Place, deps: TaskDeps): Promise<TaskOutcome> {
     deps.stream.emit(task.id, draft("progress", { step: deps.step, attempt: attempts }, place));
     const outcome = await runAttempt(spec, at, attempts, deps);
     streamed ||= outcome.streamed;
-    const told = { ...outcome, task, attempts, streamed };
+    const told = { task, attempts, ...outcome, streamed };
     if (told.kind === "timeout") {
       if (!deps.mayRepeat) return { ...told, retries: left > 0 };
     } else if (told.kind !== "failed" || told.code === "invalid_update") {
@@ -143,7 +143,7 @@ class AttemptRun {
     clearTimeout(this.#timeout);
     // In its grace only a node that returns counts: one that throws was cut off in the middle of something.
     const cutOff = cut.aborted && outcome.kind === "failed";
-    this.#resolve({ ...(cutOff ? { kind: "abandoned" } : outcome), streamed: attempt.streamed });
+    this.#resolve({ streamed: attempt.streamed, ...(cutOff ? { kind: "abandoned" as const } : outcome) });
   }
 
   #returned(state: NodeState, { returned, streamed }: Returned): AttemptOutcome {

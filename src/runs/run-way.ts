@@ -118,9 +118,9 @@ export class RunWay {
     const start = await this.#orFail(task, "invalid_update", () => innerStart(place, nested, step));
     if (start === CUT) return;
     const attempt = task.attempts + 1;
-    at.snapshot = enterNested(at.snapshot, place, nested, { ...start, attempts: attempt });
+    at.snapshot = enterNested(at.snapshot, place, nested, { attempts: attempt, ...start });
     const about = { nodeName: task.node, path: task.path, event: "node_execution" as const };
-    stream.emit(task.id, draft("progress", { step, attempt }, { ...about, content: `${task.node} begins` }));
+    stream.emit(task.id, draft("progress", { step, attempt }, { content: `${task.node} begins`, ...about }));
     collected.move();
   }
 

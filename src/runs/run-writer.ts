@@ -21,6 +21,7 @@ import type { ExecuteDeps, RunJob } from "./run-job.js";
 import { BLOCK, RunStream, type Batch } from "./run-stream.js";
 import type { TaskOutcome } from "./task-outcome.js";
 import { terminalEvent } from "./terminal-event.js";
+import { extended } from "../lib/extended.js";
 
 const NONE: readonly never[] = Object.freeze([]);
 
@@ -231,11 +232,11 @@ export class RunWriter {
     const { ref, run } = this.#job;
     const createdAt = isoNow();
     const { expiresIn } = ask;
+    const data =
+      ask.kind === "crash"
+        ? extended(ask.data as JsonObject, { once: this.#deps.once.keys(task.id) })
+        : ask.data;
     return {
-      ...ask,
-      ...(ask.kind === "crash"
-        ? { data: { ...(ask.data as JsonObject), once: this.#deps.once.keys(task.id) } }
-        : {}),
       id: newId(),
       taskId: task.id,
       threadId: ref.threadId,
@@ -250,6 +251,8 @@ export class RunWriter {
       decidedAt: null,
       decision: null,
       resumedBy: null,
+      ...ask,
+      data,
     };
   }
 

@@ -7,6 +7,7 @@ import { eachTask, keepResult, type Snapshot, type Task } from "../engine/index.
 import type { Json } from "../lib/json.js";
 import { patiently } from "./patiently.js";
 import type { TaskOutcome } from "./task-outcome.js";
+import { extended } from "../lib/extended.js";
 
 /** Keys of outcomes begin with NUL, those of `once` never do: whose name begins so has one sign more in front of it. */
 const OUTCOME = "\u0000outcome:";
@@ -52,7 +53,7 @@ export function storedOutcome(records: readonly TaskRecord[], task: Task): TaskO
   if (records.length === 0) return undefined;
   const key = outcomeKey(task.attempts);
   const found = records.find((record) => record.taskId === task.id && record.key === key);
-  return found === undefined ? undefined : ({ ...(found.value as object), task } as TaskOutcome);
+  return found === undefined ? undefined : (extended(found.value as object, { task }) as TaskOutcome);
 }
 
 /** A snapshot with the results that are stored beside it: tasks that are done while others of their step are not. */

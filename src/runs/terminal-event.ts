@@ -22,13 +22,13 @@ export function terminalEvent(result: RunResult): Draft {
       return draft(
         type,
         { result, interrupted: result.status === "interrupted_after" ? "after" : "before" },
-        { ...place, content: first?.message ?? "" },
+        { content: first?.message ?? "", ...place },
       );
     case "error":
-      return draft(type, { result }, { ...place, content: result.error?.message ?? "" });
+      return draft(type, { result }, { content: result.error?.message ?? "", ...place });
     case "stopped":
-      return draft(type, { result }, { ...place, content: "The run was stopped." });
+      return draft(type, { result }, { content: "The run was stopped.", ...place });
     case "end":
-      return draft(type, { result }, { ...place, content: "The run is complete." });
+      return draft(type, { result }, { content: "The run is complete.", ...place });
   }
 }

@@ -162,17 +162,14 @@ export class ThreadService {
       const interrupts = loaded.interrupts.filter(({ status }) => status === "open");
       // What has settled in a running step is kept, and in no state yet.
       const snapshot = withOutcomes(this.#withDefaults(head, loaded.snapshot), loaded.records);
-      return view(ref, head.checkpointId, head.status, snapshot, {
-        ...head,
-        interrupts,
-      });
+      return view(ref, head.checkpointId, head.status, snapshot, { interrupts, ...head });
     }
     const found = await this.#deps.checkpointer.loadAt(ref, { id: checkpointId });
     if (found === null) throw noCheckpoint(checkpointId);
     const { record, snapshot } = found;
     const interrupts = (await this.#deps.checkpointer.openedAt(ref, record.seq)).map(asOpened);
     const currentNode = interrupts[0]?.node ?? record.nextNodes[0] ?? null;
-    return view(ref, record.checkpointId, record.status, snapshot, { ...record, currentNode, interrupts });
+    return view(ref, record.checkpointId, record.status, snapshot, { currentNode, interrupts, ...record });
   }
 
   /** Patches fields past their reducers and adds messages. Throws `thread_busy`, and 422 for what the state refuses. */

@@ -86,7 +86,7 @@ export class MemoryInbox implements Inbox {
   }
 
   #entries(tenant: string, rows: readonly Row[]): InboxEntry[] {
-    return rows.map((row) => ({ ...row, interrupt: this.#find(tenant, row.interruptId) ?? null }));
+    return rows.map((row) => ({ interrupt: this.#find(tenant, row.interruptId) ?? null, ...row }));
   }
 
   #add(tenant: string, { id, threadId, graph }: Interrupt, what: InboxChange, at: string): void {

@@ -34,10 +34,10 @@ const CLOSE_MS = 3000;
 
 /** As `pg` takes it. */
 interface Statement {
+  readonly name: string | undefined;
   readonly text: string;
   readonly values: unknown[];
   readonly query_timeout: number;
-  readonly name?: string;
 }
 
 /** A PostgreSQL server, by `pg`. */
@@ -105,12 +105,13 @@ export class PgDatabase implements Database {
     { urgent = false, timeoutMs, name }: QueryOptions = {},
   ): Promise<Row[]> {
     const usual = this.#options.queryTimeoutMs ?? 30_000;
-    const statement = {
+    const statement: Statement = {
+      name: this.#names ? name : undefined,
       text: sql,
       values: [...values],
       query_timeout: Math.min(timeoutMs ?? usual, usual),
     };
-    return this.#send(this.#names && name !== undefined ? { ...statement, name } : statement, urgent);
+    return this.#send(statement, urgent);
   }
 
   /** Sends a statement, and again where nothing of it was done: it met another transaction, or its name is not known there. */
@@ -120,8 +121,7 @@ export class PgDatabase implements Database {
     } catch (error) {
       if (statement.name !== undefined && knowsNoName(error)) {
         this.#names = false;
-        const { name: _name, ...unnamed } = statement;
-        return this.#send(unnamed, urgent, tries);
+        return this.#send({ ...statement, name: undefined }, urgent, tries);
       }
       if (hasMetAnother(error) && tries < TRIES) {
         await sleep(pauseMs(tries));

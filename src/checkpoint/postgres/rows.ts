@@ -216,7 +216,6 @@ export type InterruptBody = Pick<
 
 export function interruptOf(row: InterruptRow): Interrupt {
   return {
-    ...read<InterruptBody>(row.body),
     id: row.id,
     taskId: read<string>(row.task_id),
     threadId: row.thread_id,
@@ -233,6 +232,7 @@ export function interruptOf(row: InterruptRow): Interrupt {
     createdAt: time(row.created_at),
     expiresAt: timeOr(row.expires_at),
     decidedAt: timeOr(row.decided_at),
+    ...read<InterruptBody>(row.body),
   };
 }
 

@@ -31,6 +31,7 @@ import { runResultModel, stopReceiptModel } from "../schemas/models.js";
 import { frame } from "../sse/frame.js";
 import { respondWithEvents, type SseOptions } from "../sse/respond.js";
 import { wireReceipt, wireResult } from "../wire.js";
+import { extended } from "../../lib/extended.js";
 
 const result = {
   description: "The run's result",
@@ -78,7 +79,7 @@ function runRoute(app: App, { runtime }: RouteContext): void {
     async (request, reply) => {
       const { params, body, requestKey: key } = request;
       const waitMs = preferredWait(request.headers.prefer);
-      const handle = await runtime.runs.start({ ...startRequest(params.id, body), key });
+      const handle = await runtime.runs.start(extended(startRequest(params.id, body), { key }));
       request.arrival?.decided();
       return replyWithResult(reply, handle, waitMs);
     },
@@ -104,7 +105,7 @@ function streamRoute(app: App, { runtime, sse }: RouteContext): void {
     },
     async (request, reply) => {
       const { params, body, requestKey: key } = request;
-      const handle = await runtime.runs.start({ ...startRequest(params.id, body), key });
+      const handle = await runtime.runs.start(extended(startRequest(params.id, body), { key }));
       request.arrival?.decided();
       return streamRun(reply, sse, handle);
     },
@@ -131,7 +132,7 @@ function resumeRoute(app: App, { runtime, sse }: RouteContext): void {
     async (request, reply) => {
       const { params, body, requestKey: key } = request;
       const waitMs = preferredWait(request.headers.prefer);
-      const resumed = await runtime.runs.resume({ ...resumeRequest(params.id, body), key });
+      const resumed = await runtime.runs.resume(extended(resumeRequest(params.id, body), { key }));
       request.arrival?.decided();
       return replyToResume(request, reply, { sse, waitMs }, resumed);
     },
@@ -158,10 +159,9 @@ function decisionRoute(app: App, { runtime, sse }: RouteContext): void {
       const { params, body, requestKey: key } = request;
       const waitMs = preferredWait(request.headers.prefer);
       const { id, threadId } = await runtime.threads.interrupt(TENANT, params.id);
-      const resumed = await runtime.runs.resume({
-        ...resumeRequest(threadId, { ...body, interrupt_id: id }),
-        key,
-      });
+      const resumed = await runtime.runs.resume(
+        extended(resumeRequest(threadId, { interrupt_id: id, ...body }), { key }),
+      );
       return replyToResume(request, reply, { sse, waitMs }, resumed);
     },
   );

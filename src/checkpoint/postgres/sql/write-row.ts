@@ -118,15 +118,16 @@ function rest(given: Write): string | null {
     open.length + decide.length + retext.length === 0 &&
     given.drop !== true;
   if (isPlain) return isStep(given) ? null : "{}";
+  // What is undefined JSON leaves out.
   return JSON.stringify({
-    ...(create === undefined ? {} : { create: { metadata: text(create.metadata) } }),
-    ...(start === undefined ? {} : { start: startJson(start) }),
-    ...(end === undefined ? {} : { end: { status: end.status, outcome: text(end) } }),
-    ...(open.length === 0 ? {} : { open: open.map(openJson) }),
-    ...(decide.length === 0 ? {} : { decide: decide.map(decideJson) }),
-    ...(retext.length === 0 ? {} : { retext: retext.map(retextJson) }),
-    ...(given.drop === true ? { drop: true } : {}),
-    ...(given.key === undefined ? {} : { key: keyJson(given.key) }),
+    create: create && { metadata: text(create.metadata) },
+    start: start && startJson(start),
+    end: end && { status: end.status, outcome: text(end) },
+    open: open.length === 0 ? undefined : open.map(openJson),
+    decide: decide.length === 0 ? undefined : decide.map(decideJson),
+    retext: retext.length === 0 ? undefined : retext.map(retextJson),
+    drop: given.drop === true ? true : undefined,
+    key: given.key && keyJson(given.key),
   });
 }
 
