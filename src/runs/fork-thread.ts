@@ -6,6 +6,7 @@ import { isoNow, newId } from "./ids.js";
 import { noThread, threadExists } from "./refusals.js";
 import { outcomeOf } from "./run-outcome.js";
 import { withOutcomes } from "./task-records.js";
+import { Cutoff } from "../lib/cutoff.js";
 
 /** What a fork is made of, and the id of the new thread. */
 export interface ForkRequest {
@@ -88,6 +89,6 @@ async function placeOf(
     return { currentNode: next[0] ?? null, nextNodes: next };
   }
   const of = { status, open: [], error: null, decision: null };
-  const { currentNode, nextNodes: next } = await outcomeOf(def, snapshot, of, new AbortController().signal);
+  const { currentNode, nextNodes: next } = await outcomeOf(def, snapshot, of, new Cutoff());
   return { currentNode, nextNodes: next };
 }

@@ -1,5 +1,5 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { HoldpointError, isAway } from "../errors.js";
+import { pause, type Cut } from "../lib/cutoff.js";
 
 /** Milliseconds between two tries: at first, and at the most. */
 const FIRST_MS = 50;
@@ -9,7 +9,7 @@ const LAST_MS = 500;
 
 export interface Patience {
   /** Nobody waits any more: a try that is under way has a moment left, then `database_unavailable` is thrown. */
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: Cut | undefined;
   /** How long to go on trying after the first failure, in milliseconds; then the last one is thrown. Default for ever. */
   readonly forMs?: number;
   /** Told of each failure, with the milliseconds to the next try. */
@@ -28,12 +28,12 @@ async function again<T>(first: unknown, work: () => Promise<T>, of: Patience): P
   const isOver = (): boolean => signal?.aborted === true;
   const until = Date.now() + forMs;
   let failed = first;
-  for (let pause = FIRST_MS; ; pause = Math.min(pause * 2, MOST_MS)) {
+  for (let about = FIRST_MS; ; about = Math.min(about * 2, MOST_MS)) {
     // Not all at the same moment, when it is back.
-    const waitMs = Math.round(pause * (0.5 + Math.random() / 2));
+    const waitMs = Math.round(about * (0.5 + Math.random() / 2));
     if (!isAway(failed) || isOver() || Date.now() + waitMs > until) throw failed;
     onAway?.(failed, waitMs);
-    await sleep(waitMs, undefined, signal === undefined ? {} : { signal }).catch(() => undefined);
+    await pause(waitMs, signal);
     if (isOver()) throw failed;
     try {
       return await once(work, signal);
@@ -44,7 +44,7 @@ async function again<T>(first: unknown, work: () => Promise<T>, of: Patience): P
 }
 
 /** One try. A storage that does not answer does not fail either: nobody is kept waiting for that. */
-function once<T>(work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+function once<T>(work: () => Promise<T>, signal: Cut | undefined): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     let late: NodeJS.Timeout | undefined;
     const leave = (): void =>

@@ -1,3 +1,5 @@
+import type { Cut } from "../lib/cutoff.js";
+
 /** The places in which runs execute: so many at once, the others wait their turn. */
 export class Places {
   readonly #most: number;
@@ -8,14 +10,12 @@ export class Places {
     this.#most = most;
   }
 
-  /** Waits for a free place; false where the run's `cut` ends the waiting before. */
-  async take(run: { readonly cut: AbortSignal }): Promise<boolean> {
+  /** Waits for a free place; false where `cut` ends the waiting before. */
+  async take(cut: Cut): Promise<boolean> {
     if (this.#taken < this.#most) {
       this.#taken++;
       return true;
     }
-    // A signal is made when somebody looks at it.
-    const { cut } = run;
     return new Promise((resolve) => {
       const granted = (): void => {
         cut.removeEventListener("abort", onCut);
@@ -30,7 +30,7 @@ export class Places {
         return;
       }
       this.#waiting.push(granted);
-      cut.addEventListener("abort", onCut, { once: true });
+      cut.addEventListener("abort", onCut);
     });
   }
 

@@ -1,5 +1,6 @@
 import type { StopMode, StopRequest, ThreadRef } from "../checkpoint/checkpointer.js";
 import type { RunResult } from "../engine/index.js";
+import { Cutoff, type Cut } from "../lib/cutoff.js";
 import { deferred } from "../lib/deferred.js";
 
 /**
@@ -7,9 +8,9 @@ import { deferred } from "../lib/deferred.js";
  * truth; this is the fast path.
  */
 export class RunControl {
-  readonly #cut = new AbortController();
+  readonly #cut = new Cutoff();
   readonly #ended = deferred<RunResult | null>();
-  readonly #gone = new AbortController();
+  readonly #gone = new Cutoff();
   #stop: StopRequest | null = null;
   /** Paths of nodes that a stop gave up. */
   readonly abandoned: (readonly string[])[] = [];
@@ -31,8 +32,8 @@ export class RunControl {
   }
 
   /** Aborts when nodes must not go on: a stop `now`, or a lost lease. */
-  get cut(): AbortSignal {
-    return this.#cut.signal;
+  get cut(): Cut {
+    return this.#cut;
   }
 
   get stop(): StopRequest | null {
@@ -41,12 +42,12 @@ export class RunControl {
 
   /** Another process has the run, or nobody: nothing more may be written. */
   get lost(): boolean {
-    return this.#gone.signal.aborted;
+    return this.#gone.aborted;
   }
 
   /** Aborts with `lost`. */
-  get gone(): AbortSignal {
-    return this.#gone.signal;
+  get gone(): Cut {
+    return this.#gone;
   }
 
   /** The run's result; null when it goes on elsewhere. */

@@ -16,6 +16,7 @@ import {
 } from "../engine/index.js";
 import { CUT, orCut } from "./or-cut.js";
 import { successors } from "./successors.js";
+import type { Cut } from "../lib/cutoff.js";
 
 /** How long the end of a run waits for its edges to say what would come next. */
 const NEXT_NODES_MS = { stopped: 50, otherwise: 250 };
@@ -31,7 +32,7 @@ export async function outcomeOf(
   def: GraphDefinition,
   snapshot: Snapshot,
   { status, open, error, decision }: Ending,
-  cut: AbortSignal,
+  cut: Cut,
 ): Promise<Outcome> {
   const through = status === "completed";
   // An edge that failed is not asked twice.
@@ -51,7 +52,7 @@ export async function outcomeOf(
 }
 
 /** The nodes whose result is missing; of a node whose output is there, what its edges give now. */
-async function nextNodesOf(def: GraphDefinition, snapshot: Snapshot, cut: AbortSignal): Promise<string[]> {
+async function nextNodesOf(def: GraphDefinition, snapshot: Snapshot, cut: Cut): Promise<string[]> {
   const names: string[] = [];
   for (const scope of scopesOf(def, snapshot)) {
     for (const task of scope.tasks) {
@@ -64,7 +65,7 @@ async function nextNodesOf(def: GraphDefinition, snapshot: Snapshot, cut: AbortS
   return [...new Set(names)];
 }
 
-async function waysFrom({ scope, task }: Place, step: number, cut: AbortSignal): Promise<string[]> {
+async function waysFrom({ scope, task }: Place, step: number, cut: Cut): Promise<string[]> {
   const ways = successors(scope, task, step).catch(() => []);
   const to = await Promise.race([
     orCut(cut, ways, NEXT_NODES_MS.stopped),

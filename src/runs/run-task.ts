@@ -1,5 +1,4 @@
 /** Runs one task: its node, as often as its `retry` says. The only place where node functions are called. */
-import { setTimeout as sleep } from "node:timers/promises";
 import {
   draft,
   InterruptDenied,
@@ -21,6 +20,7 @@ import type { OnceStore } from "./once-store.js";
 import type { RunControl } from "./run-control.js";
 import type { RunStream } from "./run-stream.js";
 import type { TaskOutcome } from "./task-outcome.js";
+import { pause } from "../lib/cutoff.js";
 
 /** What one attempt came to; whether it streamed is known to the attempt. */
 type AttemptOutcome = DistributiveOmit<TaskOutcome, "task" | "attempts" | "streamed">;
@@ -81,7 +81,7 @@ export async function runTask(at: Place, deps: TaskDeps): Promise<TaskOutcome> {
       `${task.node} failed and is tried again: ${told.message}`,
     );
     deps.stream.forget(task.id);
-    if (delayMs > 0) await sleep(delayMs, undefined, { signal: deps.control.cut }).catch(() => undefined);
+    if (delayMs > 0) await pause(delayMs, deps.control.cut);
     if (isCut(deps)) return told;
   }
 }
@@ -130,7 +130,7 @@ class AttemptRun {
     const { timeoutMs } = this.#spec.options;
     if (timeoutMs !== undefined) this.#timeout = setTimeout(() => this.#timedOut(timeoutMs), timeoutMs);
     if (cut.aborted) this.#cutShort();
-    else cut.addEventListener("abort", this.#onCut, { once: true });
+    else cut.addEventListener("abort", this.#onCut);
   }
 
   #settle(outcome: AttemptOutcome): void {

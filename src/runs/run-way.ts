@@ -30,12 +30,13 @@ import { CUT, orCut } from "./or-cut.js";
 import type { RunPosition } from "./run-position.js";
 import type { RunWriter } from "./run-writer.js";
 import { EdgeFault, plainSuccessors, successors } from "./successors.js";
+import type { Cut } from "../lib/cutoff.js";
 
 interface WayDeps {
   readonly runId: string;
   readonly writer: RunWriter;
   /** Aborts when the run is stopped now, or lost. */
-  readonly cut: AbortSignal;
+  readonly cut: Cut;
 }
 
 export class RunWay {

@@ -213,7 +213,7 @@ export class RunWorker {
     this.#unbegun.delete(nameOf(control.key, control.runId));
     const run = async (): Promise<RunResult | null> => {
       const { checkpointer } = this.#deps;
-      const placed = await this.#places.take(control);
+      const placed = await this.#places.take(control.cut);
       try {
         if (this.#draining && control.stop === null) {
           await handOver(checkpointer, job, control, { inFlight: job.crashedAt !== null });
