@@ -1,6 +1,7 @@
 /**
- * (c) A thread that has grown to so many messages of 200 characters: one step more, and one turn more with loading. A short
- * thread is begun anew for each sample, for else it would soon be a long one; a long one is kept, and a round takes few samples.
+ * (c) Threads that have grown to few and to many messages of 200 characters: one step more, and one turn more with loading. The
+ * short one is begun anew for each sample, for else it would soon be a long one; the long one is kept, and a round takes few
+ * samples.
  */
 import { AIMessage, HumanMessage } from "@langchain/core/messages";
 import { MessagesAnnotation, START as LG_START, StateGraph as LangGraph } from "@langchain/langgraph";
@@ -12,12 +13,8 @@ import { saverOf } from "./langgraph.mjs";
 const TEXT = "x".repeat(200);
 /** Steps of a sample. */
 const STEPS = 20;
-/** Samples of a round at most where the thread is kept. */
+/** Samples of a round at most: the long thread grows by each. */
 const MOST = 10;
-/** Messages of a thread that is begun anew for each sample. */
-const SHORT = 100;
-/** Messages of the threads whose steps are not timed. */
-const SIZE = 10;
 /** Steps of a run while a thread grows. */
 const RUN = 100;
 
@@ -64,64 +61,82 @@ class Watch {
 }
 
 /**
- * A round: steps that append a message (time and WAL), then turns of one step, which must load the thread. Where a contestant
- * need not load what it had last, each turn comes after one that was made `elsewhere`; then turns `again` that do not. `begin`
- * makes a thread of so many messages and leaves the one before; `thread` says which it is, and `goBackTo` goes back to it.
+ * A round: steps that append a message (time and WAL), of the short and the long thread in turns, since what one process does
+ * differs from what another does by more than the two threads do; then turns of one step, which must load the thread. Where a
+ * contestant need not load what it had last, each turn comes after one that was made `elsewhere`; then turns `again` that do
+ * not. `begin` makes a thread of so many messages and leaves the one before; `thread` says which it is, and `goBackTo` goes back
+ * to it.
  */
-async function growing({ messages, watch, begin, thread, goBackTo, say, elsewhere = null, close }) {
-  const isShort = messages <= SHORT;
-  if (!isShort) await begin(messages);
-  /** As often as fits into so many milliseconds. */
-  const sample = async (ms, work, before = null) => {
-    let spent = 0;
-    for (let i = 0; i === 0 || (spent < ms && (isShort || i < MOST)); i++) {
-      if (isShort) await begin(messages);
-      await before?.();
-      const from = performance.now();
-      await work();
-      spent += performance.now() - from;
-    }
+async function growing({ sizes, watch, begin, thread, goBackTo, say, elsewhere = null, close }) {
+  const [short, long] = sizes;
+  /** The threads of both sizes that were used last. */
+  const last = new Map();
+  for (const size of sizes) {
+    await begin(size);
+    last.set(size, thread());
+  }
+  /** Does something with a thread of this size: a new one where it is short, else the one that is kept. */
+  const on = async (size, work) => {
+    if (size === short) await begin(short);
+    else goBackTo(last.get(long));
+    await work();
+    last.set(size, thread());
+  };
+  const steps = async (into) => {
+    watch.arm();
+    await say(STEPS);
+    const { ms, wal } = await watch.end();
+    into.latencies.push(ms / STEPS);
+    into.wal += wal;
+    into.ops += STEPS;
+  };
+  const turn = async (into) => {
+    const from = performance.now();
+    await say(1);
+    into.push(performance.now() - from);
+  };
+  /** As often as fits into so many milliseconds, and not too often. */
+  const often = async (ms, work) => {
+    const until = performance.now() + ms;
+    for (let i = 0; i === 0 || (i < MOST && performance.now() < until); i++) await work();
   };
   return {
     async round(ms) {
-      const latencies = [];
-      const turns = [];
-      const again = [];
-      // The others had the machine for half a minute: the first steps after that are nobody's measure. They are of short threads
-      // for all, else a long one would grow by thousands, or get fewer of them.
-      const kept = thread();
-      for (const until = performance.now() + ms / 3; performance.now() < until;) {
-        await begin(SIZE);
-        await say(STEPS);
-      }
-      goBackTo(kept);
-      if (!isShort) await say(STEPS);
-      let [ops, wal] = [0, 0];
-      await sample((ms * 2) / 3, async () => {
-        watch.arm();
-        await say(STEPS);
-        const steps = await watch.end();
-        latencies.push(steps.ms / STEPS);
-        wal += steps.wal;
-        ops += STEPS;
+      const [forShort, forLong] = sizes.map(() => ({ ops: 0, wal: 0, latencies: [], turns: [], again: [] }));
+      // The others had the machine for half a minute: the first steps after that are nobody's measure.
+      for (const until = performance.now() + ms / 4; performance.now() < until;)
+        await on(short, () => say(STEPS));
+      const both = [() => on(short, () => steps(forShort)), () => on(long, () => steps(forLong))];
+      await often(ms / 2, async () => {
+        for (const each of both.reverse()) await each();
       });
       // Behind them, and not in between: what a load leaves to be collected is not the steps'.
-      const turn = async (into) => {
-        const from = performance.now();
-        await say(1);
-        into.push(performance.now() - from);
-      };
-      await sample(ms / 3, () => turn(turns), elsewhere);
-      if (elsewhere !== null) await sample(ms / 3, () => turn(again));
-      return { ops, wal, latencies, turns, again };
+      for (const [size, into] of [
+        [short, forShort],
+        [long, forLong],
+      ]) {
+        const turns = (list, before) =>
+          often(ms / 8, () =>
+            on(size, async () => {
+              await before?.();
+              await turn(list);
+            }),
+          );
+        await turns(into.turns, elsewhere);
+        if (elsewhere !== null) await turns(into.again);
+      }
+      return { short: forShort, long: forLong };
     },
     /** For counting rows. */
-    steps: say,
+    async steps({ many, size }) {
+      goBackTo(last.get(size));
+      await say(many);
+    },
     close,
   };
 }
 
-export async function holdpoint({ url, messages }) {
+export async function holdpoint({ url, sizes }) {
   const checkpointers = [new PgCheckpointer({ url }), new PgCheckpointer({ url })];
   const wal = await walOf(url);
   const watch = new Watch(wal);
@@ -152,11 +167,11 @@ export async function holdpoint({ url, messages }) {
   const thread = () => [threadId, has];
   const goBackTo = (former) => ([threadId, has] = former);
   const close = () => Promise.all([...checkpointers.map((each) => each.close()), wal.end()]);
-  return growing({ messages, watch, begin, thread, goBackTo, say, elsewhere, close });
+  return growing({ sizes, watch, begin, thread, goBackTo, say, elsewhere, close });
 }
 
 /** Its thread begins with all messages in one input: to grow step by step it would write 7 GB of WAL. */
-export async function langgraph({ url, messages }) {
+export async function langgraph({ url, sizes }) {
   const checkpointer = await saverOf("postgres", url);
   const wal = await walOf(url);
   const watch = new Watch(wal);
@@ -183,11 +198,11 @@ export async function langgraph({ url, messages }) {
   const thread = () => config;
   const goBackTo = (former) => (config = former);
   const close = () => Promise.all([checkpointer.end(), wal.end()]);
-  return growing({ messages, watch, begin, thread, goBackTo, say, close });
+  return growing({ sizes, watch, begin, thread, goBackTo, say, close });
 }
 
 /** The floor: one row a step; a run selects all messages first. */
-export async function rows({ url, messages }) {
+export async function rows({ url, sizes }) {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   const wal = await walOf(url);
@@ -221,5 +236,5 @@ export async function rows({ url, messages }) {
   const thread = () => [id, ord];
   const goBackTo = (former) => ([id, ord] = former);
   const close = () => Promise.all([client.end(), wal.end()]);
-  return growing({ messages, watch, begin, thread, goBackTo, say, close });
+  return growing({ sizes, watch, begin, thread, goBackTo, say, close });
 }

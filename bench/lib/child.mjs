@@ -16,7 +16,7 @@ const acts = {
     const after = made.after === undefined ? {} : await made.after(sample);
     return { ms: spent, cpuUs: user + system, ...sample, ...after };
   },
-  steps: ({ many }) => made.steps(many),
+  steps: (message) => made.steps(message),
   async close() {
     await made?.close?.();
   },
