@@ -10,8 +10,26 @@ import { isAway } from "../../src/errors.js";
 import { newPostgresDatabase } from "../support/databases.js";
 import { failure } from "../support/latch.js";
 import { until, within } from "../support/poll.js";
-import { begin, commit, headOf, loadThread, paused, simultaneously, stopOf } from "../contract/scenes.js";
-import { commitStep, endRun, freshRef, patchThread, pauseRun, type Run } from "../contract/writes.js";
+import {
+  begin,
+  commit,
+  headOf,
+  loadThread,
+  paused,
+  runOf,
+  simultaneously,
+  stopOf,
+} from "../contract/scenes.js";
+import {
+  commitStep,
+  endRun,
+  freshRef,
+  patchThread,
+  pauseRun,
+  placed,
+  startRun,
+  type Run,
+} from "../contract/writes.js";
 
 type Query = <Row extends object>(sql: string, values?: readonly unknown[]) => Promise<Row[]>;
 
@@ -76,6 +94,80 @@ describe.each(["PostgreSQL", "embedded"])("on %s", (kind) => {
     const some = await simultaneously(20, () => begin(cp));
     await Promise.all(some.map((run) => cp.write(commitStep(run))));
     expect(await groupsOf(query, some)).toEqual([20]);
+  });
+
+  test("a group of all kinds of writes leaves what they leave one by one", async () => {
+    const { cp, query } = storage;
+    const tenants = [freshRef().tenant, freshRef().tenant] as const;
+    /** The same write of another tenant's thread of the same id. */
+    const twin = (write: Write): Write => ({ ...write, ref: { ...write.ref, tenant: tenants[1] } });
+    const run = async (threadId: string): Promise<Run> => {
+      const write = startRun({ tenant: tenants[0], threadId }, 0, null);
+      await commit(cp, twin(write));
+      return runOf(write, await commit(cp, write));
+    };
+    const say = (pos: number, content: string) => placed(pos, { content });
+    const runs = await Promise.all(Array.from({ length: 14 }, (_, i) => run(`${i}`)));
+    const [a, b, c, d, e, f, g, h, i, j, k, l, m, n] = runs as [
+      Run,
+      Run,
+      Run,
+      Run,
+      Run,
+      Run,
+      Run,
+      Run,
+      Run,
+      Run,
+      Run,
+      Run,
+      Run,
+      Run,
+    ];
+    const stop = stopOf("now");
+    for (const tenant of tenants) await cp.requestStop({ ...m.ref, tenant }, stop);
+    const writes = [
+      commitStep(a),
+      commitStep(b, { messages: [say(0, "one"), say(1, '"two" {,} \\ \n ü😀')] }),
+      commitStep(c, { messages: [say(0, "was"), say(0, "is")], checkpoint: { ops: [["set", "n", 1]] } }),
+      commitStep(d, { checkpoint: { values: { n: [1, "}"] }, sinceValues: { bytes: 0, size: 12 } } }),
+      commitStep(e, { checkpoint: null, position: null, messages: [say(0, "no checkpoint")] }),
+      commitStep({ ...f, epoch: f.epoch - 1 }),
+      commitStep({ ...g, seq: g.seq + 1 }),
+      endRun(h),
+      pauseRun(i),
+      commitStep(j, { checkpoint: { path: ["outer"] }, events: [] }),
+      commitStep({ ...k, ref: { ...k.ref, threadId: "nobody's" } }),
+      commitStep(m, { messages: [say(0, "stopped")] }),
+      startRun({ tenant: tenants[0], threadId: "new" }, 0, null, { messages: [say(0, "first")] }),
+      commitStep(l),
+      commitStep(n, { messages: [say(0, "last")] }),
+    ];
+    const together = await Promise.all(writes.map((write) => cp.write(write)));
+    const alone: Written[] = [];
+    for (const write of writes) alone.push(await cp.write(twin(write)));
+    expect(together).toEqual(alone);
+    expect(new Set(together.map(({ outcome }) => outcome))).toEqual(
+      new Set(["committed", "fenced", "stopping"]),
+    );
+    const left = (tenant: string): Promise<object[]> =>
+      query(
+        ["thread", "run", "log", "message", "interrupt", "timer"]
+          .map(
+            (table) =>
+              `SELECT '${table}' AS of, to_jsonb(t) - 'tenant' AS row FROM holdpoint.${table} t WHERE t.tenant = $1`,
+          )
+          .join(" UNION ALL ") + " ORDER BY 1, 2",
+        [tenant],
+      );
+    const rows = await left(tenants[0]);
+    expect(rows.length).toBeGreaterThan(50);
+    expect(rows).toEqual(await left(tenants[1]));
+    // What was written goes on.
+    expect(await cp.write(commitStep({ ...b, seq: writes[1]?.seq ?? 0, step: b.step + 1 }))).toEqual(
+      committed(b),
+    );
+    expect((await loadThread(cp, c.ref)).snapshot.messages.map(({ content }) => content)).toEqual(["is"]);
   });
 
   test("ids with any signs come through a group as they are", async () => {
@@ -206,7 +298,7 @@ describe("with others on the same PostgreSQL", () => {
   /** The backends that wait for a lock. */
   const waiting = (): Promise<{ pid: number }[]> =>
     query(
-      "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%write_v%'",
+      "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%holdpoint.write_%'",
     );
 
   beforeAll(async () => {
@@ -237,6 +329,33 @@ describe("with others on the same PostgreSQL", () => {
     expect(isDone).toBe(false);
     await release();
     expect(await first).toEqual(committed(stuck));
+  });
+
+  test("a member whose thread moves on, or is only changed, while its group waits is seen as it is then", async () => {
+    const [held, moved, patched, ...others] = await simultaneously(8, () => begin(cp));
+    if (held === undefined || moved === undefined || patched === undefined)
+      throw new Error("there is no run");
+    const holder = new pg.Client({ connectionString: url });
+    await holder.connect();
+    onTestFinished(() => holder.end());
+    await holder.query("BEGIN");
+    const change = (run: Run, to: string) =>
+      holder.query(`UPDATE holdpoint.thread SET ${to} WHERE thread_id = $1`, [run.ref.threadId]);
+    await change(held, "metadata = '{}'");
+    await change(moved, "epoch = epoch + 1");
+    await change(patched, `metadata = '{"by":"holder"}'`);
+    const members = [held, moved, patched, ...others];
+    const sent = Promise.all(members.map((run) => cp.write(commitStep(run))));
+    await until("the group waits", async () => (await waiting()).length === 1);
+    await holder.query("COMMIT");
+    expect(await sent).toEqual([
+      committed(held),
+      { outcome: "fenced" },
+      committed(patched),
+      ...others.map(committed),
+    ]);
+    expect(await groupsOf(query, members)).toEqual([7]);
+    expect(await headOf(cp, patched.ref)).toMatchObject({ seq: patched.seq + 1, metadata: { by: "holder" } });
   });
 
   test("when its connection is killed every member fails as one that may be tried again, and is committed once", async () => {
@@ -291,7 +410,7 @@ describe("with others on the same PostgreSQL", () => {
     // The real database does its work; what it answers does not arrive.
     database.query = async <Row extends object>(sql: string, values?: readonly unknown[]): Promise<Row[]> => {
       const rows = await send<Row>(sql, values);
-      if (isCut && sql.includes("write_v")) throw new HoldpointError("database_unavailable", "cut");
+      if (isCut && sql.includes("holdpoint.write_")) throw new HoldpointError("database_unavailable", "cut");
       return rows;
     };
     const one = new PgCheckpointer({ database });

@@ -1,4 +1,4 @@
-/** A write as `write_v3` in migrations/0014_decide.sql takes it. */
+/** A write as `write_v3` (migrations/0015_start.sql) takes it, and `write_all_v1` (0017_groups.sql) those of a group. */
 import { taskIds, type Interrupt, type PlacedMessage, type Position } from "../../../engine/index.js";
 import { HoldpointError } from "../../../errors.js";
 import type { CheckpointWrite, RequestKey, RunStart, Write } from "../../checkpointer.js";
@@ -6,39 +6,39 @@ import type { InterruptBody } from "../rows.js";
 import { eventsText, positionText, type LogPlace } from "../short-form.js";
 
 /**
- * The arguments of the function, in order: in a group the array that each comes in, and as what it is taken out of it. The
- * words of users are JSON texts that nothing has to read: as parts of one JSON they would be escaped and parsed once more.
+ * The arguments of the function, in order, as a group has each of them in an array. The words of users are JSON texts that nothing
+ * has to read: as parts of one JSON they would be escaped and parsed once more.
  */
-export const WRITE_COLUMNS: readonly { readonly type: string; readonly as?: string }[] = [
-  { type: "text" }, // tenant
-  { type: "text" }, // thread
-  { type: "text" }, // run
-  { type: "bigint" }, // from
-  { type: "bigint" }, // epoch
-  { type: "text" }, // sees
-  { type: "timestamptz" }, // at
-  { type: "bigint" }, // seq
-  { type: "bigint" }, // limit
-  { type: "text" }, // graph
-  { type: "text" }, // status
-  { type: "integer" }, // step
-  { type: "text" }, // current node
-  { type: "text" }, // next nodes
-  { type: "text" }, // interrupt reason
-  { type: "text" }, // events
-  { type: "text", as: "::integer[]" }, // places of messages
-  { type: "text", as: "::text[]" }, // bodies of messages
-  { type: "text" }, // position
-  { type: "text", as: "::text[]" }, // tasks
-  { type: "text" }, // checkpoint: id
-  { type: "text" }, // source
-  { type: "text" }, // path
-  { type: "text" }, // ops
-  { type: "text" }, // values
-  { type: "bigint" }, // bytes since the values were whole
-  { type: "bigint" }, // size of the values
-  { type: "jsonb" }, // what few writes have
-];
+export const WRITE_TYPES = [
+  "text", // tenant
+  "text", // thread
+  "text", // run
+  "bigint", // from
+  "bigint", // epoch
+  "text", // sees
+  "timestamptz", // at
+  "bigint", // seq
+  "bigint", // limit
+  "text", // graph
+  "text", // status
+  "integer", // step
+  "text", // current node
+  "text", // next nodes
+  "text", // interrupt reason
+  "text", // events
+  "text", // places of messages
+  "text", // bodies of messages
+  "text", // position
+  "text", // tasks
+  "text", // checkpoint: id
+  "text", // source
+  "text", // path
+  "text", // ops
+  "text", // values
+  "bigint", // bytes since the values were whole
+  "bigint", // size of the values
+  "jsonb", // what few writes have
+] as const;
 
 export interface WriteRow {
   readonly values: readonly (string | null)[];

@@ -17,16 +17,16 @@ import {
   keyJson,
   tasksJson,
   text,
-  WRITE_COLUMNS,
+  WRITE_TYPES,
   type WriteRow,
 } from "./write-row.js";
 
 /** The function of the database behind every write of a thread. */
 const WRITE = "holdpoint.write_v3";
-const ONE = `SELECT ${WRITE}(${WRITE_COLUMNS.map((_, i) => `$${i + 1}`).join(", ")}) AS answer`;
-// The rows of a function come in order, and so the locks are taken: no ORDER BY, which might sort after the calls.
-const SEVERAL = `SELECT ${WRITE}(${WRITE_COLUMNS.map(({ as }, i) => `c${i}${as ?? ""}`).join(", ")}) AS answer
-  FROM unnest(${WRITE_COLUMNS.map(({ type }, i) => `$${i + 1}::${type}[]`).join(", ")}) AS w (${WRITE_COLUMNS.map((_, i) => `c${i}`).join(", ")})`;
+const ONE = `SELECT ${WRITE}(${WRITE_TYPES.map((_, i) => `$${i + 1}`).join(", ")}) AS answer`;
+/** The same for a group: its answers come in the order of the members, and so the locks are taken. */
+const WRITE_ALL = "holdpoint.write_all_v1";
+const SEVERAL = `SELECT w.answer FROM ROWS FROM (${WRITE_ALL}(${WRITE_TYPES.map((type, i) => `$${i + 1}::${type}[]`).join(", ")})) AS w (answer)`;
 
 /** Atomic changes of threads as `writeRow` gives them, in one round trip and one transaction; answers in the same order. */
 export async function writeAll(database: Database, writes: readonly WriteRow[]): Promise<readonly Written[]> {
@@ -36,8 +36,8 @@ export async function writeAll(database: Database, writes: readonly WriteRow[]):
       ? await database.query<Answered<Answer>>(ONE, first.values, { name: WRITE })
       : await database.query<Answered<Answer>>(
           SEVERAL,
-          WRITE_COLUMNS.map((_, i) => arrayOf(writes.map(({ values }) => values[i] ?? null))),
-          { name: `${WRITE} of several` },
+          WRITE_TYPES.map((_, i) => arrayOf(writes.map(({ values }) => values[i] ?? null))),
+          { name: WRITE_ALL },
         );
   if (rows.length !== writes.length) throw new Error(`${rows.length} answers to ${writes.length} writes`);
   return rows.map((row, i) => writtenOf(answerOf(row), writes[i]?.epoch ?? 0));
