@@ -26,9 +26,8 @@ export class Cutoff implements Cut {
   abort(reason?: unknown): void {
     if (this.#aborted !== null) return;
     this.#aborted = { reason };
-    const listeners = [...this.#listeners];
+    for (const listener of this.#listeners) listener();
     this.#listeners.clear();
-    for (const listener of listeners) listener();
   }
 
   addEventListener(_type: "abort", listener: () => void): void {
