@@ -32,7 +32,6 @@ import type {
   threadModel,
 } from "./schemas/models.js";
 import type { eventModel } from "./schemas/events.js";
-import { extended } from "../lib/extended.js";
 
 type Wire<T extends z.ZodType> = z.input<T>;
 
@@ -80,7 +79,7 @@ function wireState({
   contextSummary = null,
   ...fields
 }: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  return extended(fields, { context_summary: contextSummary });
+  return { ...fields, context_summary: contextSummary };
 }
 
 const wireFault = ({ code, message, node, path, step, attempt }: RunFault) => ({

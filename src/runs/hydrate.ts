@@ -17,7 +17,6 @@ import {
   type RunResult,
   type Values,
 } from "../engine/index.js";
-import { extended } from "../lib/extended.js";
 
 /** Entries that are read at first, and how many there are to be at the most in what is given at once. */
 const FIRST = 5;
@@ -82,7 +81,7 @@ async function dataOf(
   if (eventType === "start") {
     const messages = entry.messages.map(({ message }) => message);
     const input = data.input as Values;
-    return { input: messages.length === 0 ? input : extended(input, { messages }), resumes: data.resumes };
+    return { input: messages.length === 0 ? input : { messages, ...input }, resumes: data.resumes };
   }
   if (eventType === "decision") {
     const interrupt = await checkpointer.interrupt(ref.tenant, data.interruptId as string);
