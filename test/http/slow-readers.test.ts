@@ -261,12 +261,17 @@ if (process.platform === "linux")
     const running = server.post(`/threads/${thread}/run`, { graph });
     await until("the thread is there", async () => (await server.get(`/threads/${thread}`)).status === 200);
     const socket = await stuckReader(server.url, `/threads/${thread}/stream`);
-    const port = (socket.localPort ?? 0).toString(16).toUpperCase().padStart(4, "0");
-    const line = readFileSync("/proc/net/tcp", "utf8")
-      .split("\n")
-      .find((each) => each.trim().split(/\s+/)[2]?.endsWith(`:${port}`) === true);
+    // The server's end, named by both ports: another connection may have the same one at one end.
+    const ends = [socket.remotePort, socket.localPort].map(
+      (port = 0) => `:${port.toString(16).toUpperCase().padStart(4, "0")}`,
+    );
+    const connections = readFileSync("/proc/net/tcp", "utf8").split("\n");
+    const [, , , , , timer] =
+      connections
+        .map((line) => line.trim().split(/\s+/))
+        .find(([, local, remote]) => local?.endsWith(ends[0] ?? "") && remote?.endsWith(ends[1] ?? "")) ?? [];
     // Its timer is that of the keep-alive.
-    expect(line?.trim().split(/\s+/)[5]).toMatch(/^02:/);
+    expect(timer).toMatch(/^02:/);
     go.open();
     await running;
   });
