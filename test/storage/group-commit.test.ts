@@ -58,6 +58,30 @@ async function groupsOf(query: Query, runs: readonly Run[]): Promise<number[]> {
     .sort((a, b) => b - a);
 }
 
+/** How many circles a database had to break; the checkpointers are closed, since what a backend has counted is there once it has ended. */
+async function deadlocksOf(
+  url: string,
+  checkpointers: readonly PgCheckpointer[],
+  /** Connections of others that stay. */
+  others: number,
+): Promise<number> {
+  await Promise.all(checkpointers.map((each) => each.close()));
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    const ask = async () => {
+      const { rows } = await client.query<{ backends: number; deadlocks: string }>(
+        "SELECT numbackends AS backends, deadlocks FROM pg_stat_database WHERE datname = current_database()",
+      );
+      return rows[0] ?? { backends: Infinity, deadlocks: "" };
+    };
+    await until("their backends have ended", async () => (await ask()).backends <= 1 + others);
+    return Number((await ask()).deadlocks);
+  } finally {
+    await client.end();
+  }
+}
+
 const committed = (run: Run): Written => ({
   outcome: "committed",
   epoch: run.epoch,
@@ -427,6 +451,45 @@ describe("with others on the same PostgreSQL", () => {
     expect(await groupsOf(query, runs)).toEqual([10]);
   });
 
+  test("a group that makes a thread, and one for which it is there, never wait for each other in a circle", async () => {
+    const own = await newPostgresDatabase();
+    const three = [0, 1, 2].map(() => new PgCheckpointer(own)) as [
+      PgCheckpointer,
+      PgCheckpointer,
+      PgCheckpointer,
+    ];
+    await Promise.all(three.map((each) => each.open()));
+    const [one, two, other] = three;
+    const ref = (threadId: string) => ({ tenant: "circle", threadId });
+    const [b, z] = [await begin(one, { ref: ref("b") }), await begin(one, { ref: ref("z") })];
+    const holder = new pg.Client({ connectionString: own });
+    await holder.connect();
+    await holder.query("BEGIN");
+    await holder.query("SELECT FROM holdpoint.thread WHERE thread_id = 'z' FOR UPDATE");
+    const waiting = async (): Promise<number> => {
+      const { rows } = await holder.query("SELECT pid FROM pg_locks WHERE NOT granted");
+      return rows.length;
+    };
+    const making = startRun(ref("a"), 0, null);
+    const first = Promise.all([making, commitStep(b), commitStep(z)].map((write) => one.write(write)));
+    await until("the first waits for z", async () => (await waiting()) === 1);
+    const sooner = startRun(ref("a"), 0, null);
+    let isMade = false;
+    const made = other.write(sooner).finally(() => (isMade = true));
+    await until("the other one has made a, or waits", async () => isMade || (await waiting()) === 2);
+    const a = runOf(sooner, 1);
+    const second = Promise.all([commitStep(a), commitStep(b)].map((write) => two.write(write)));
+    await until("the second waits", async () => (await waiting()) === (isMade ? 2 : 3));
+    await holder.query("COMMIT");
+    await holder.end();
+    // Whoever came first made it.
+    expect((await first).map(({ outcome }) => outcome)).toEqual(["committed", "committed", "committed"]);
+    expect((await made).outcome).toBe("moved");
+    // Its step of b is the very write that the first one made.
+    expect((await second).map(({ outcome }) => outcome)).toEqual(["fenced", "committed"]);
+    expect(await deadlocksOf(own, three, 0)).toBe(0);
+  });
+
   test("a live and a fenced-off owner of the same threads never wait for each other in a circle", async () => {
     const [live, old] = [new PgCheckpointer(url), new PgCheckpointer(url)];
     await Promise.all([live.open(), old.open()]);
@@ -442,17 +505,6 @@ describe("with others on the same PostgreSQL", () => {
       expect(new Set(refused.map(({ outcome }) => outcome))).toEqual(new Set(["fenced"]));
       runs = runs.map((run, i) => ({ ...run, seq: writes[i]?.seq ?? 0, step: run.step + 1 }));
     }
-    // What a backend has counted is there once it has ended.
-    await Promise.all([live.close(), old.close()]);
-    await until("their backends have ended", async () => {
-      const [row] = await query<{ backends: number }>(
-        "SELECT numbackends AS backends FROM pg_stat_database WHERE datname = current_database()",
-      );
-      return row?.backends !== undefined && row.backends <= 11;
-    });
-    const [row] = await query<{ deadlocks: string }>(
-      "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()",
-    );
-    expect(Number(row?.deadlocks)).toBe(0);
+    expect(await deadlocksOf(url, [live, old], 11)).toBe(0);
   });
 });
