@@ -82,6 +82,12 @@ async function deadlocksOf(
   }
 }
 
+/** The backends of the database that wait for a lock; asked outside a transaction, in which the first answer would stay. */
+const waitingIn = (query: Query): Promise<{ pid: number }[]> =>
+  query(
+    "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%holdpoint.write_%'",
+  );
+
 const committed = (run: Run): Written => ({
   outcome: "committed",
   epoch: run.epoch,
@@ -319,11 +325,7 @@ describe("with others on the same PostgreSQL", () => {
     return release;
   }
 
-  /** The backends that wait for a lock. */
-  const waiting = (): Promise<{ pid: number }[]> =>
-    query(
-      "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%holdpoint.write_%'",
-    );
+  const waiting = (): Promise<{ pid: number }[]> => waitingIn(query);
 
   beforeAll(async () => {
     url = await newPostgresDatabase();
@@ -462,14 +464,15 @@ describe("with others on the same PostgreSQL", () => {
     const [one, two, other] = three;
     const ref = (threadId: string) => ({ tenant: "circle", threadId });
     const [b, z] = [await begin(one, { ref: ref("b") }), await begin(one, { ref: ref("z") })];
-    const holder = new pg.Client({ connectionString: own });
-    await holder.connect();
+    const [holder, watcher] = [own, own].map((connectionString) => new pg.Client({ connectionString })) as [
+      pg.Client,
+      pg.Client,
+    ];
+    await Promise.all([holder.connect(), watcher.connect()]);
     await holder.query("BEGIN");
     await holder.query("SELECT FROM holdpoint.thread WHERE thread_id = 'z' FOR UPDATE");
-    const waiting = async (): Promise<number> => {
-      const { rows } = await holder.query("SELECT pid FROM pg_locks WHERE NOT granted");
-      return rows.length;
-    };
+    const waiting = async (): Promise<number> =>
+      (await waitingIn(async (sql) => (await watcher.query(sql)).rows)).length;
     const making = startRun(ref("a"), 0, null);
     const first = Promise.all([making, commitStep(b), commitStep(z)].map((write) => one.write(write)));
     await until("the first waits for z", async () => (await waiting()) === 1);
@@ -481,7 +484,7 @@ describe("with others on the same PostgreSQL", () => {
     const second = Promise.all([commitStep(a), commitStep(b)].map((write) => two.write(write)));
     await until("the second waits", async () => (await waiting()) === (isMade ? 2 : 3));
     await holder.query("COMMIT");
-    await holder.end();
+    await Promise.all([holder.end(), watcher.end()]);
     // Whoever came first made it.
     expect((await first).map(({ outcome }) => outcome)).toEqual(["committed", "committed", "committed"]);
     expect((await made).outcome).toBe("moved");
