@@ -22,12 +22,15 @@ import {
 } from "../contract/scenes.js";
 import {
   commitStep,
+  createThread,
   endRun,
   freshRef,
   patchThread,
   pauseRun,
   placed,
+  seeing,
   startRun,
+  tick,
   type Run,
 } from "../contract/writes.js";
 
@@ -86,6 +89,18 @@ async function deadlocksOf(
 const waitingIn = (query: Query): Promise<{ pid: number }[]> =>
   query(
     "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%holdpoint.write_%'",
+  );
+
+/** All rows of a tenant, but for its name, and when its queue was served last. */
+const rowsOf = (query: Query, tenant: string): Promise<object[]> =>
+  query(
+    ["thread", "run", "log", "message", "interrupt", "timer", "request_key", "tombstone"]
+      .map(
+        (table) =>
+          `SELECT '${table}' AS of, to_jsonb(t) - 'tenant' - 'ready_at' AS row FROM holdpoint.${table} t WHERE t.tenant = $1`,
+      )
+      .join(" UNION ALL ") + " ORDER BY 1, 2",
+    [tenant],
   );
 
 const committed = (run: Run): Written => ({
@@ -180,24 +195,101 @@ describe.each(["PostgreSQL", "embedded"])("on %s", (kind) => {
     expect(new Set(together.map(({ outcome }) => outcome))).toEqual(
       new Set(["committed", "fenced", "stopping"]),
     );
-    const left = (tenant: string): Promise<object[]> =>
-      query(
-        ["thread", "run", "log", "message", "interrupt", "timer"]
-          .map(
-            (table) =>
-              `SELECT '${table}' AS of, to_jsonb(t) - 'tenant' AS row FROM holdpoint.${table} t WHERE t.tenant = $1`,
-          )
-          .join(" UNION ALL ") + " ORDER BY 1, 2",
-        [tenant],
-      );
-    const rows = await left(tenants[0]);
+    const rows = await rowsOf(query, tenants[0]);
     expect(rows.length).toBeGreaterThan(50);
-    expect(rows).toEqual(await left(tenants[1]));
+    expect(rows).toEqual(await rowsOf(query, tenants[1]));
     // What was written goes on.
     expect(await cp.write(commitStep({ ...b, seq: writes[1]?.seq ?? 0, step: b.step + 1 }))).toEqual(
       committed(b),
     );
     expect((await loadThread(cp, c.ref)).snapshot.messages.map(({ content }) => content)).toEqual(["is"]);
+  });
+
+  test("a group of all kinds of starts and ends leaves what they leave one by one", async () => {
+    const { cp, query } = storage;
+    const tenants = [freshRef().tenant, freshRef().tenant] as const;
+    const twin = (write: Write): Write => ({ ...write, ref: { ...write.ref, tenant: tenants[1] } });
+    const ref = (threadId: string) => ({ tenant: tenants[0], threadId });
+    const both = async <T>(of: (tenant: string) => Promise<T>): Promise<void> => {
+      for (const tenant of tenants) await of(tenant);
+    };
+    const run = async (threadId: string): Promise<Run> => {
+      const write = startRun(ref(threadId), 0, null);
+      await commit(cp, twin(write));
+      return runOf(write, await commit(cp, write));
+    };
+    const say = (pos: number, content: string) => placed(pos, { content });
+    const key = (name: string) => ({ key: name, body: "b", expiresAt: "2999-01-01T00:00:00.000Z" });
+    const enqueue = (threadId: string, runId: string): Promise<void> => {
+      const at = tick();
+      return both(async (tenant) => {
+        const free = { recursionLimit: 7, metadata: {}, request: {}, at, free: false, stop: null };
+        const of = { ...free, ref: { tenant, threadId }, runId, graph: "contract" };
+        expect((await cp.enqueue(of)).outcome).toBe("queued");
+      });
+    };
+
+    const plain = await run("plain");
+    const [queued, dropping] = [await run("queued"), await run("dropping")];
+    await enqueue("queued", "next");
+    await enqueue("dropping", "dropped");
+    const stopped = await run("stopped");
+    const stop = stopOf("now");
+    await both((tenant) => cp.requestStop({ tenant, threadId: "stopped" }, stop));
+    const gone = await run("gone");
+    await commit(cp, twin(endRun(gone)));
+    const ended = endRun(gone);
+    await commit(cp, ended);
+    await both((tenant) => cp.remove({ tenant, threadId: "gone" }));
+    const used = startRun(ref("used"), 0, null);
+    const sent = startRun(ref("sent before"), 0, null, { messages: [say(0, "once")] });
+    for (const write of [{ ...used, key: key("used") }, sent]) {
+      await commit(cp, write);
+      await commit(cp, twin(write));
+    }
+
+    const writes: Write[] = [
+      startRun(ref("new"), 0, null, { messages: [say(0, "first"), say(1, '"ü\n😀')], metadata: { a: "}" } }),
+      startRun(ref("for anybody"), 0, null, { worker: null, threadMetadata: { b: ['"'] } }),
+      startRun(ref("gone"), ended.seq, null),
+      startRun(ref("never was"), 3, null),
+      startRun((await run("there")).ref, 0, null),
+      createThread((await run("there too")).ref),
+      sent,
+      { ...startRun(ref("keyed"), 0, null), key: key("new") },
+      { ...startRun(ref("keyed too"), 0, null), key: key("new") },
+      { ...startRun(ref("keyed late"), 0, null), key: key("used") },
+      createThread(ref("without a run")),
+      endRun(plain),
+      endRun(queued),
+      { ...endRun(dropping, "error"), drop: true },
+      { ...endRun(await run("nothing to drop"), "error"), drop: true },
+      endRun(await run("as it was"), "stopped", { position: null }),
+      endRun(await run("with all"), "completed", {
+        checkpoint: { values: { n: [1, "}"] }, sinceValues: { bytes: 0, size: 12 } },
+        messages: [say(0, "last"), say(0, "word")],
+      }),
+      endRun({ ...(await run("fenced")), epoch: 0 }),
+      endRun({ ...(await run("other seq")), seq: 7 }),
+      endRun(stopped),
+      seeing(endRun(await run("stopped too"), "stopped"), "now"),
+    ];
+    const together = await Promise.all(writes.map((write) => cp.write(write)));
+    // Of two with one key it is the first in the order of the group's locks.
+    const keyOf = ({ ref: { threadId } }: Write): string => JSON.stringify(threadId);
+    const alone = new Map<Write, Written>();
+    for (const write of writes.toSorted((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1)))
+      alone.set(write, await cp.write(twin(write)));
+    expect(together).toEqual(writes.map((write) => alone.get(write)));
+    expect(new Set(together.map(({ outcome }) => outcome))).toEqual(
+      new Set(["committed", "fenced", "moved", "repeated", "stopping"]),
+    );
+    const [groups] = await query<{ count: number }>(
+      "SELECT count(DISTINCT xmin::text)::integer AS count FROM holdpoint.thread WHERE tenant = $1 AND thread_id = ANY ($2)",
+      [tenants[0], ["new", "gone", "keyed too", "plain", "queued", "with all", "stopped too"]],
+    );
+    expect(groups?.count).toBe(1);
+    expect(await rowsOf(query, tenants[0])).toEqual(await rowsOf(query, tenants[1]));
   });
 
   test("ids with any signs come through a group as they are", async () => {
@@ -493,19 +585,33 @@ describe("with others on the same PostgreSQL", () => {
     expect(await deadlocksOf(own, three, 0)).toBe(0);
   });
 
-  test("a live and a fenced-off owner of the same threads never wait for each other in a circle", async () => {
+  test("a live and a fenced-off owner of the same threads, who make the same ones too, never wait for each other in a circle", async () => {
     const [live, old] = [new PgCheckpointer(url), new PgCheckpointer(url)];
     await Promise.all([live.open(), old.open()]);
-    let runs = await simultaneously(20, () => begin(live));
+    const ref = (round: number, i: number) => ({ tenant: "owners", threadId: `${i % 2}-${round}-${i}` });
+    const make = (round: number) => Array.from({ length: 8 }, (_, i) => startRun(ref(round, i), 0, null));
+    let runs = await Promise.all(
+      Array.from({ length: 20 }, (_, i) =>
+        begin(live, { ref: { tenant: "owners", threadId: `${i % 3}-${i}` } }),
+      ),
+    );
+    const send = (cp: Checkpointer, writes: readonly Write[]) =>
+      Promise.all(writes.map(async (write) => (await cp.write(write)).outcome));
     for (let round = 0; round < 100; round++) {
       const writes = runs.map((run) => commitStep(run));
       const stale = runs.toReversed().map((run) => commitStep({ ...run, epoch: run.epoch - 1 }));
-      const [fresh, refused] = await Promise.all([
-        Promise.all(writes.map((write) => live.write(write))),
-        Promise.all(stale.map((write) => old.write(write))),
+      // Of those who make a thread one comes first, and the other one's is there.
+      const [fresh, refused, made, late] = await Promise.all([
+        send(live, writes),
+        send(old, stale),
+        send(live, make(round)),
+        send(old, make(round).toReversed()),
       ]);
-      expect(new Set(fresh.map(({ outcome }) => outcome))).toEqual(new Set(["committed"]));
-      expect(new Set(refused.map(({ outcome }) => outcome))).toEqual(new Set(["fenced"]));
+      expect(new Set(fresh)).toEqual(new Set(["committed"]));
+      expect(new Set(refused)).toEqual(new Set(["fenced"]));
+      expect(made.map((outcome, i) => [outcome, late.at(-1 - i)].toSorted())).toEqual(
+        made.map(() => ["committed", "moved"]),
+      );
       runs = runs.map((run, i) => ({ ...run, seq: writes[i]?.seq ?? 0, step: run.step + 1 }));
     }
     expect(await deadlocksOf(url, [live, old], 11)).toBe(0);

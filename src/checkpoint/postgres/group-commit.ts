@@ -2,8 +2,8 @@
  * Writes that are ready at the same moment go to the database together: one statement, one transaction, one flush of the
  * write-ahead log. There is no timer: while groups are under way the next one fills up, and a lone write goes at once.
  *
- * G1. A group has its members in the order of their keys, and the statement takes their locks in that order: groups of
- *     different processes wait for each other, never in a circle.
+ * G1. A group has its members in the order of their keys; the statement makes the threads that are to be made in that order, then
+ *     locks those that are there: groups of different processes wait for each other, never in a circle.
  * G2. Two writes of one thread are never in one group, nor in two at the same time: they reach the database as they came.
  * G3. A refusal (fenced, moved, stopping) is an answer, and its member's alone. An error undoes the whole group; then its
  *     members are sent one by one, so that only the guilty one fails. The database being away is nobody's guilt: all
