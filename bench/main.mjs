@@ -44,36 +44,41 @@ if (values.profile === true) {
   profile = fileURLToPath(new URL("profiles", import.meta.url));
   mkdirSync(profile, { recursive: true });
 }
-const database = chosen.some(({ needs }) => needs === "postgres") ? await startDatabase() : null;
-try {
-  for (const work of chosen) {
-    const from = Date.now();
-    const rounds = values.rounds === undefined ? work.rounds : Number(values.rounds);
-    const env = database === null ? {} : { url: database.url };
-    const { warmMs, warmCallers, windowMs } = work;
-    const options = { rounds, warmMs, warmCallers, windowMs, profile, tell };
-    const { table, goals } =
-      work.run === undefined
-        ? report(work, await contest(work, env, options))
-        : await work.run({ env, database, ...options });
-    if (isTerminal) process.stderr.write("\r\x1b[K");
-    const seconds = Math.round((Date.now() - from) / 1000);
-    const each = work.windowMs === undefined ? "" : ` of at least ${work.windowMs / 1000} s a row`;
-    const where = `_${rounds} ${rounds === 1 ? "sample" : "samples"}${each}; ${seconds} s in all, ${new Date().toISOString().slice(0, 16)}Z; commit ${commit()}; ${machine()}${
-      work.needs === "postgres" ? `; ${database.describe}` : ""
-    }; ${versions()}_`;
-    const section = [
-      `## ${work.name}: (${work.letter}) ${work.title}`,
-      table,
-      goalLines(goals).join("\n"),
-      where,
-    ]
-      .filter((part) => part !== "")
-      .join("\n\n");
-    console.log(`\n${section}\n`);
-    if (values.dry !== true && profile === null) writeSection(work.name, section);
+for (const work of chosen) {
+  // One of its own for each: the write-ahead log is the whole server's, and what others left is still being cleared away.
+  const database = work.needs === "postgres" ? await startDatabase() : null;
+  try {
+    await runWork(work, database);
+  } finally {
+    await database?.stop();
   }
-} finally {
-  await database?.stop();
 }
 process.exit(0);
+
+async function runWork(work, database) {
+  const from = Date.now();
+  const rounds = values.rounds === undefined ? work.rounds : Number(values.rounds);
+  const env = database === null ? {} : { url: database.url };
+  const { warmMs, warmCallers, windowMs } = work;
+  const options = { rounds, warmMs, warmCallers, windowMs, profile, tell };
+  const { table, goals } =
+    work.run === undefined
+      ? report(work, await contest(work, env, options))
+      : await work.run({ env, database, ...options });
+  if (isTerminal) process.stderr.write("\r\x1b[K");
+  const seconds = Math.round((Date.now() - from) / 1000);
+  const each = work.windowMs === undefined ? "" : ` of at least ${work.windowMs / 1000} s a row`;
+  const where = `_${rounds} ${rounds === 1 ? "sample" : "samples"}${each}; ${seconds} s in all, ${new Date().toISOString().slice(0, 16)}Z; commit ${commit()}; ${machine()}${
+    work.needs === "postgres" ? `; ${database.describe}` : ""
+  }; ${versions()}_`;
+  const section = [
+    `## ${work.name}: (${work.letter}) ${work.title}`,
+    table,
+    goalLines(goals).join("\n"),
+    where,
+  ]
+    .filter((part) => part !== "")
+    .join("\n\n");
+  console.log(`\n${section}\n`);
+  if (values.dry !== true && profile === null) writeSection(work.name, section);
+}
