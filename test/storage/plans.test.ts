@@ -79,7 +79,11 @@ test("what a request reads does not grow with the threads of others", { timeout:
     /^UPDATE holdpoint\.run r .* r\.ctid = k\.place/,
     /FROM unnest\(v_made\) .* holdpoint\.tombstone/,
   ];
-  for (const one of some) expect(statements.some(({ sql }) => one.test(sql)), String(one)).toBe(true);
+  for (const one of some)
+    expect(
+      statements.some(({ sql }) => one.test(sql)),
+      String(one),
+    ).toBe(true);
   const wide = statements
     .filter(({ sql }) => !BY_THE_CLOCK.test(sql))
     .flatMap(({ sql, plan }) => scans(plan).map((scan) => `${scan}: ${sql}`));
