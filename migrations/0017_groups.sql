@@ -17,7 +17,7 @@ DECLARE
   c_done    CONSTANT jsonb := '{"outcome":"committed"}';
   v_count   CONSTANT integer := cardinality(v_thread);
   v_answers jsonb[] := array_fill(NULL::jsonb, ARRAY[v_count]);
-  -- Numbers of members: to make their thread; have made it; are made alone; have found theirs.
+  -- Numbers of members: to make their thread; have made it; have, and are written alone; have found theirs.
   v_makers  integer[];
   v_made    integer[] := '{}';
   v_alone   integer[] := '{}';
@@ -32,8 +32,6 @@ DECLARE
 BEGIN
   v_makers := ARRAY(SELECT k.n FROM generate_series(1, v_count) AS k (n) WHERE w[k.n] ? 'create' ORDER BY k.n);
   IF v_makers <> '{}' THEN
-    v_alone := ARRAY(SELECT k.n FROM unnest(v_makers) AS k (n)
-      WHERE NOT w[k.n] ? 'start' OR w[k.n] - ARRAY['create', 'start', 'key'] <> '{}' OR v_from[k.n] <> 0 OR v_seq[k.n] <= 0);
     WITH made AS (
       INSERT INTO holdpoint.thread (tenant, thread_id, status, metadata, epoch, seq, seq_limit, position, created_at, updated_at,
           graph, ready_at, step, current_node, next_nodes, interrupt_reason, run_id, worker, in_flight, tasks, checkpoint_id,
@@ -43,16 +41,16 @@ BEGIN
             w[k.n]->'start'->>'run_id', w[k.n]->'start'->>'worker', w[k.n]->'start'->>'worker' IS NOT NULL, coalesce(v_tasks[k.n]::text[], '{}'), v_id[k.n],
             coalesce(v_since[k.n], 0), coalesce(v_size[k.n], 0), CASE WHEN v_values[k.n] IS NULL THEN 0 ELSE v_seq[k.n] END
           FROM unnest(v_makers) AS k (n)
-          WHERE k.n <> ALL (v_alone)
           ORDER BY k.n
         ON CONFLICT DO NOTHING
         RETURNING tenant, thread_id
     )
     SELECT coalesce(array_agg(k.n ORDER BY k.n), '{}') INTO v_made
       FROM made m JOIN unnest(v_makers) AS k (n) ON m.tenant = v_tenant[k.n] AND m.thread_id = v_thread[k.n];
-    -- After the insert: a deletion that it waited for has left its numbers by now, and a thread of that id goes on from them.
-    v_alone := v_alone || ARRAY(SELECT k.n FROM unnest(v_made) AS k (n)
-      WHERE (SELECT b.seq FROM holdpoint.tombstone b WHERE b.tenant = v_tenant[k.n] AND b.thread_id = v_thread[k.n]) IS NOT NULL);
+    -- Of another kind; or of an id whose numbers go on: a deletion that the insert waited for has left them by now.
+    v_alone := ARRAY(SELECT k.n FROM unnest(v_made) AS k (n)
+      WHERE NOT w[k.n] ? 'start' OR w[k.n] - ARRAY['create', 'start', 'key'] <> '{}' OR v_from[k.n] <> 0 OR v_seq[k.n] = v_from[k.n]
+        OR (SELECT b.seq FROM holdpoint.tombstone b WHERE b.tenant = v_tenant[k.n] AND b.thread_id = v_thread[k.n]) IS NOT NULL);
     FOR i IN SELECT k.n FROM unnest(v_made) AS k (n) WHERE w[k.n] ? 'key' AND k.n <> ALL (v_alone) ORDER BY k.n LOOP
       IF holdpoint.key_used_v1(v_tenant[i], w[i]->'key') THEN
         v_alone := v_alone || i;
@@ -61,7 +59,8 @@ BEGIN
       END IF;
     END LOOP;
     FOR i IN SELECT k.n FROM unnest(v_alone) AS k (n) ORDER BY k.n LOOP
-      IF i = ANY (v_made) THEN DELETE FROM holdpoint.thread WHERE tenant = v_tenant[i] AND thread_id = v_thread[i]; END IF;
+      -- Nobody else makes it meanwhile: who would waits for this transaction.
+      DELETE FROM holdpoint.thread WHERE tenant = v_tenant[i] AND thread_id = v_thread[i];
       v_answers[i] := holdpoint.write_v3(
         v_tenant[i], v_thread[i], v_run[i], v_from[i], v_epoch[i], v_sees[i], v_at[i], v_seq[i], v_limit[i],
         v_graph[i], v_status[i], v_step[i], v_node[i], v_next[i], v_reason[i],
@@ -69,6 +68,9 @@ BEGIN
         v_id[i], v_source[i], v_path[i], v_ops[i], v_values[i], v_since[i], v_size[i], w[i]);
     END LOOP;
     v_made := ARRAY(SELECT k.n FROM unnest(v_made) AS k (n) WHERE k.n <> ALL (v_alone));
+    FOR i IN SELECT k.n FROM unnest(v_makers) AS k (n) WHERE NOT w[k.n] ? 'start' AND v_answers[k.n] IS NULL LOOP
+      v_answers[i] := '{"outcome":"moved"}';
+    END LOOP;
     INSERT INTO holdpoint.run (tenant, thread_id, run_id, graph, status, resumes, recursion_limit, metadata, decision, first_seq, first_step, created_at, started_at)
       SELECT v_tenant[k.n], v_thread[k.n], s.run_id, s.graph, 'running', s.resumes, s.recursion_limit, s.metadata, s.decision, s.first_seq, s.first_step, v_at[k.n], v_at[k.n]
         FROM unnest(v_made) AS k (n) CROSS JOIN LATERAL jsonb_to_record(w[k.n]->'start')
@@ -83,7 +85,7 @@ BEGIN
           t.epoch = v_epoch[u.n] AND t.seq = v_from[u.n] AND t.status = 'running' AND NOT t.heed
             AND (w[u.n] IS NULL OR (w[u.n] ? 'end' AND w[u.n] - ARRAY['end', 'drop'] = '{}' AND t.queued = 0 AND v_seq[u.n] > v_from[u.n]
               AND (v_id[u.n] IS NULL OR v_position[u.n] IS NOT NULL))) AS is_plain
-        FROM unnest(ARRAY(SELECT k.n FROM generate_series(1, v_count) AS k (n) WHERE k.n <> ALL (v_made || v_alone) ORDER BY k.n)) AS u (n)
+        FROM unnest(ARRAY(SELECT k.n FROM generate_series(1, v_count) AS k (n) WHERE v_answers[k.n] IS NULL AND k.n <> ALL (v_made) ORDER BY k.n)) AS u (n)
         CROSS JOIN LATERAL (
           SELECT c.ctid, c.checkpoint_id, c.epoch, c.seq, c.status, c.heed, c.queued FROM holdpoint.thread c
             WHERE c.tenant = v_tenant[u.n] AND c.thread_id = v_thread[u.n] FOR UPDATE

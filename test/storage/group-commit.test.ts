@@ -545,44 +545,101 @@ describe("with others on the same PostgreSQL", () => {
     expect(await groupsOf(query, runs)).toEqual([10]);
   });
 
-  test("a group that makes a thread, and one for which it is there, never wait for each other in a circle", async () => {
-    const own = await newPostgresDatabase();
-    const three = [0, 1, 2].map(() => new PgCheckpointer(own)) as [
-      PgCheckpointer,
-      PgCheckpointer,
-      PgCheckpointer,
-    ];
-    await Promise.all(three.map((each) => each.open()));
-    const [one, two, other] = three;
+  describe("groups that make threads never wait for each other in a circle", () => {
     const ref = (threadId: string) => ({ tenant: "circle", threadId });
-    const [b, z] = [await begin(one, { ref: ref("b") }), await begin(one, { ref: ref("z") })];
-    const [holder, watcher] = [own, own].map((connectionString) => new pg.Client({ connectionString })) as [
-      pg.Client,
-      pg.Client,
-    ];
-    await Promise.all([holder.connect(), watcher.connect()]);
-    await holder.query("BEGIN");
-    await holder.query("SELECT FROM holdpoint.thread WHERE thread_id = 'z' FOR UPDATE");
-    const waiting = async (): Promise<number> =>
-      (await waitingIn(async (sql) => (await watcher.query(sql)).rows)).length;
-    const making = startRun(ref("a"), 0, null);
-    const first = Promise.all([making, commitStep(b), commitStep(z)].map((write) => one.write(write)));
-    await until("the first waits for z", async () => (await waiting()) === 1);
-    const sooner = startRun(ref("a"), 0, null);
-    let isMade = false;
-    const made = other.write(sooner).finally(() => (isMade = true));
-    await until("the other one has made a, or waits", async () => isMade || (await waiting()) === 2);
-    const a = runOf(sooner, 1);
-    const second = Promise.all([commitStep(a), commitStep(b)].map((write) => two.write(write)));
-    await until("the second waits", async () => (await waiting()) === (isMade ? 2 : 3));
-    await holder.query("COMMIT");
-    await Promise.all([holder.end(), watcher.end()]);
-    // Whoever came first made it.
-    expect((await first).map(({ outcome }) => outcome)).toEqual(["committed", "committed", "committed"]);
-    expect((await made).outcome).toBe("moved");
-    // Its step of b is the very write that the first one made.
-    expect((await second).map(({ outcome }) => outcome)).toEqual(["fenced", "committed"]);
-    expect(await deadlocksOf(own, three, 0)).toBe(0);
+
+    /** Three checkpointers of a database of their own, somebody who holds locks, and how many writes wait for one. */
+    async function scene() {
+      const own = await newPostgresDatabase();
+      const three = [0, 1, 2].map(() => new PgCheckpointer(own)) as [
+        ...[PgCheckpointer, PgCheckpointer, PgCheckpointer],
+      ];
+      await Promise.all(three.map((each) => each.open()));
+      const [holder, watcher] = [own, own].map((connectionString) => new pg.Client({ connectionString })) as [
+        ...[pg.Client, pg.Client],
+      ];
+      await Promise.all([holder.connect(), watcher.connect()]);
+      const wait = (many: number, what = `${many} wait`) =>
+        until(
+          what,
+          async () => (await waitingIn(async (sql) => (await watcher.query(sql)).rows)).length === many,
+        );
+      const expectNoCircle = async (): Promise<void> => {
+        await Promise.all([holder.end(), watcher.end()]);
+        expect(await deadlocksOf(own, three, 0)).toBe(0);
+      };
+      return { three, holder, wait, expectNoCircle };
+    }
+    const lock = "SELECT FROM holdpoint.thread WHERE thread_id = $1 FOR UPDATE";
+    const send = (cp: Checkpointer, ...writes: readonly Write[]) =>
+      Promise.all(writes.map(async (write) => (await cp.write(write)).outcome));
+
+    test("where it is there for the other one", async () => {
+      const { three, holder, wait, expectNoCircle } = await scene();
+      const [one, two, other] = three;
+      const [b, z] = [await begin(one, { ref: ref("b") }), await begin(one, { ref: ref("z") })];
+      await holder.query("BEGIN");
+      await holder.query(lock, ["z"]);
+      const first = send(one, startRun(ref("a"), 0, null), commitStep(b), commitStep(z));
+      await wait(1);
+      const sooner = startRun(ref("a"), 0, null);
+      const made = send(other, sooner);
+      await wait(2);
+      const second = send(two, commitStep(runOf(sooner, 1)), commitStep(b));
+      await wait(3);
+      await holder.query("COMMIT");
+      // Whoever came first made it.
+      expect(await first).toEqual(["committed", "committed", "committed"]);
+      expect(await made).toEqual(["moved"]);
+      // Its step of b is the very write that the first one made.
+      expect(await second).toEqual(["fenced", "committed"]);
+      await expectNoCircle();
+    });
+
+    test("where one makes it without a run", async () => {
+      const { three, holder, wait, expectNoCircle } = await scene();
+      const [one, two] = three;
+      for (let round = 0; round < 10; round++) {
+        const [a, b] = [ref(`a${round}`), ref(`b${round}`)];
+        await holder.query("BEGIN");
+        await holder.query(
+          "INSERT INTO holdpoint.thread (tenant, thread_id, status, metadata, epoch, seq, seq_limit, position, created_at, updated_at) VALUES ($1, $2, 'idle', '{}', 0, 0, 0, '', now(), now())",
+          [a.tenant, a.threadId],
+        );
+        const first = send(one, createThread(a), startRun(b, 0, null));
+        await wait(1);
+        const second = send(two, startRun(a, 0, null), startRun(b, 0, null));
+        await wait(2);
+        await holder.query("ROLLBACK");
+        const [ofFirst, ofSecond] = [await first, await second];
+        expect(ofFirst.map((outcome, i) => [outcome, ofSecond[i]].toSorted())).toEqual([
+          ["committed", "moved"],
+          ["committed", "moved"],
+        ]);
+      }
+      await expectNoCircle();
+    });
+
+    test("where it was deleted and made again", async () => {
+      const { three, holder, wait, expectNoCircle } = await scene();
+      const [one, two] = three;
+      const [x, y] = [await begin(one, { ref: ref("x") }), await begin(one, { ref: ref("y") })];
+      const gone = await begin(one, { ref: ref("z") });
+      const last = endRun(gone);
+      await commit(one, last);
+      await one.remove(ref("z"));
+      const z = await begin(one, { ref: ref("z") });
+      await holder.query("BEGIN");
+      await holder.query(lock, ["y"]);
+      const second = send(two, commitStep(x), commitStep(y), commitStep(z));
+      await wait(1);
+      const first = send(one, commitStep({ ...x, epoch: 0 }), startRun(ref("z"), last.seq, null));
+      await wait(2);
+      await holder.query("COMMIT");
+      expect(await second).toEqual(["committed", "committed", "committed"]);
+      expect(await first).toEqual(["fenced", "moved"]);
+      await expectNoCircle();
+    });
   });
 
   test("a live and a fenced-off owner of the same threads, who make the same ones too, never wait for each other in a circle", async () => {

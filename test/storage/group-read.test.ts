@@ -26,6 +26,23 @@ test("a lone read goes at once; what is asked for meanwhile goes together, and e
   expect(sent).toEqual([["a"], ["b", "c", "b"]]);
 });
 
+test("where the last ones went together, those of one turn of the event loop do; behind a lone one the next goes at once", async () => {
+  const { sent, first, reads } = scene();
+  const before = ["a", "b", "c"].map((key) => reads.read(key));
+  first.open();
+  await Promise.all(before);
+  const turn = [reads.read("d"), reads.read("e")];
+  expect(sent.length).toBe(2);
+  expect(await Promise.all(turn)).toEqual(["d!", "e!"]);
+  const lone = reads.read("f");
+  expect(sent.slice(2)).toEqual([["d", "e"]]);
+  expect(await lone).toBe("f!");
+  await settled();
+  const next = reads.read("g");
+  expect(sent.slice(2)).toEqual([["d", "e"], ["f"], ["g"]]);
+  expect(await next).toBe("g!");
+});
+
 test("one that takes long does not keep the others", async () => {
   const { first, reads } = scene();
   const slow = reads.read("slow");

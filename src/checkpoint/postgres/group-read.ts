@@ -1,8 +1,10 @@
 /**
- * Reads that are asked for while one is under way go to the database together, as one statement. There is no timer and no
- * wait for others: a lone read goes at once. They take no locks, so nothing keeps one but its size.
+ * Reads that are asked for while one is under way go to the database together, as one statement; and where the last ones did,
+ * those of one turn of the event loop. There is no timer: a lone read goes at once. They take no locks, so nothing keeps one
+ * but its size.
  *
- * Measured with 16 clients that start runs over HTTP: of 1.9 statements a run 1.0 were such reads; now 0.5.
+ * Measured with 16 clients that start runs over HTTP: of 1.9 statements a run 1.0 were such reads; 0.5 where they went together
+ * only while one was under way. In turns with that a run takes 0.84 of its time.
  */
 import { isAway } from "../../errors.js";
 
@@ -26,6 +28,9 @@ export class GroupRead<Key, Answer> {
   #lanes = 0;
   /** Lanes whose statement is under way for longer than one has patience. */
   #slow = 0;
+  /** The last statement read for one. */
+  #alone = true;
+  #starting = false;
 
   constructor(send: (keys: readonly Key[]) => Promise<readonly Answer[]>) {
     this.#send = send;
@@ -35,6 +40,20 @@ export class GroupRead<Key, Answer> {
   read(key: Key): Promise<Answer> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ key, resolve, reject });
+      this.#startSoon();
+    });
+  }
+
+  /** Where reads come in numbers, the first of a turn waits for the others of it. */
+  #startSoon(): void {
+    if (this.#alone) {
+      this.#start();
+      return;
+    }
+    if (this.#starting) return;
+    this.#starting = true;
+    setImmediate(() => {
+      this.#starting = false;
       this.#start();
     });
   }
@@ -48,6 +67,7 @@ export class GroupRead<Key, Answer> {
 
   async #run(group: readonly Waiting<Key, Answer>[]): Promise<void> {
     this.#lanes++;
+    this.#alone = group.length === 1;
     const lane = { isSlow: false };
     const patience = setTimeout(() => {
       lane.isSlow = true;
