@@ -15,6 +15,7 @@ import {
   commit,
   headOf,
   loadThread,
+  newWorker,
   paused,
   runOf,
   simultaneously,
@@ -220,11 +221,11 @@ describe.each(["PostgreSQL", "embedded"])("on %s", (kind) => {
     };
     const say = (pos: number, content: string) => placed(pos, { content });
     const key = (name: string) => ({ key: name, body: "b", expiresAt: "2999-01-01T00:00:00.000Z" });
-    const enqueue = (threadId: string, runId: string): Promise<void> => {
+    const enqueue = (threadId: string, runId: string, graph = "contract"): Promise<void> => {
       const at = tick();
       return both(async (tenant) => {
         const free = { recursionLimit: 7, metadata: {}, request: {}, at, free: false, stop: null };
-        const of = { ...free, ref: { tenant, threadId }, runId, graph: "contract" };
+        const of = { ...free, ref: { tenant, threadId }, runId, graph };
         expect((await cp.enqueue(of)).outcome).toBe("queued");
       });
     };
@@ -236,11 +237,21 @@ describe.each(["PostgreSQL", "embedded"])("on %s", (kind) => {
     const stopped = await run("stopped");
     const stop = stopOf("now");
     await both((tenant) => cp.requestStop({ tenant, threadId: "stopped" }, stop));
-    const gone = await run("gone");
-    await commit(cp, twin(endRun(gone)));
-    const ended = endRun(gone);
-    await commit(cp, ended);
-    await both((tenant) => cp.remove({ tenant, threadId: "gone" }));
+    // Its run was claimed, and ends without having begun.
+    const graph = freshRef().threadId;
+    await enqueue("claimed", "claimed", graph);
+    const worker = newWorker(60_000);
+    await cp.beat(worker);
+    const [claim] = await cp.claim(worker, [graph], 2);
+    if (claim === undefined) throw new Error("there is no claim");
+    const { seq, step } = await headOf(cp, ref("claimed"));
+    const claimed = { ref: ref("claimed"), runId: "claimed", graph, epoch: claim.epoch, seq, step };
+    const ends = [endRun(await run("gone")), endRun(await run("gone too"))];
+    for (const ended of ends) {
+      await commit(cp, ended);
+      await commit(cp, twin(ended));
+      await both((tenant) => cp.remove({ ...ended.ref, tenant }));
+    }
     const used = startRun(ref("used"), 0, null);
     const sent = startRun(ref("sent before"), 0, null, { messages: [say(0, "once")] });
     for (const write of [{ ...used, key: key("used") }, sent]) {
@@ -251,7 +262,8 @@ describe.each(["PostgreSQL", "embedded"])("on %s", (kind) => {
     const writes: Write[] = [
       startRun(ref("new"), 0, null, { messages: [say(0, "first"), say(1, '"ü\n😀')], metadata: { a: "}" } }),
       startRun(ref("for anybody"), 0, null, { worker: null, threadMetadata: { b: ['"'] } }),
-      startRun(ref("gone"), ended.seq, null),
+      startRun(ref("gone"), ends[0]?.seq ?? 0, null),
+      startRun(ref("gone too"), 0, null),
       startRun(ref("never was"), 3, null),
       startRun((await run("there")).ref, 0, null),
       createThread((await run("there too")).ref),
@@ -262,6 +274,7 @@ describe.each(["PostgreSQL", "embedded"])("on %s", (kind) => {
       createThread(ref("without a run")),
       endRun(plain),
       endRun(queued),
+      endRun(claimed, "error"),
       { ...endRun(dropping, "error"), drop: true },
       { ...endRun(await run("nothing to drop"), "error"), drop: true },
       endRun(await run("as it was"), "stopped", { position: null }),
