@@ -572,9 +572,9 @@ describe("with others on the same PostgreSQL", () => {
         ...[pg.Client, pg.Client],
       ];
       await Promise.all([holder.connect(), watcher.connect()]);
-      const wait = (many: number, what = `${many} wait`) =>
+      const wait = (many: number) =>
         until(
-          what,
+          `${many} wait`,
           async () => (await waitingIn(async (sql) => (await watcher.query(sql)).rows)).length === many,
         );
       const expectNoCircle = async (): Promise<void> => {
