@@ -4,8 +4,10 @@
 -- and ends of runs that nobody waits for. The others go by write_v3. The answers come in the order of the members.
 --
 -- G1: a group makes threads first, in order, and holds no thread then that was there before; behind that it locks those that are
--- there, in order, and makes none. Who finds that a thread is there which it was to make waits with the second. It has to find every row by a key, whatever the planner knows of the tables: by LATERAL
--- and OFFSET 0 that is the only way, and the updates go by the place where the row was found.
+-- there, in order, and makes none. Who finds that a thread is there which it was to make waits with the second.
+--
+-- It has to find every row by a key, whatever the planner knows of the tables: by LATERAL and OFFSET 0 that is the only way, and
+-- the updates go by the place where the row was found.
 CREATE OR REPLACE FUNCTION holdpoint.write_all_v1(
   v_tenant text[], v_thread text[], v_run text[], v_from bigint[], v_epoch bigint[], v_sees text[], v_at timestamptz[], v_seq bigint[], v_limit bigint[],
   v_graph text[], v_status text[], v_step integer[], v_node text[], v_next text[], v_reason text[],
