@@ -1,4 +1,4 @@
-/** A write as `write_v3` (migrations/0015_start.sql) takes it, and `write_all_v1` (0018_groups.sql) those of a group. */
+/** A write as `write_v3` (migrations/0015_start.sql) takes it, and `write_all_v1` (0018_groups.sql, 0019_group_plans.sql) those of a group. */
 import { taskIds, type Interrupt, type PlacedMessage, type Position } from "../../../engine/index.js";
 import { HoldpointError } from "../../../errors.js";
 import type { CheckpointWrite, RequestKey, RunStart, Write } from "../../checkpointer.js";
@@ -7,7 +7,8 @@ import { eventsText, positionText, type LogPlace } from "../short-form.js";
 
 /**
  * The arguments of the function, in order, as a group has each of them in an array. The words of users are JSON texts that nothing
- * has to read: as parts of one JSON they would be escaped and parsed once more.
+ * has to read: as parts of one JSON they would be escaped and parsed once more. `plain` is a text too, in which no control character
+ * stands as it is: JSON, an array of JSON, a word of ours.
  */
 export const WRITE_TYPES = [
   "text", // tenant
@@ -20,21 +21,21 @@ export const WRITE_TYPES = [
   "bigint", // seq
   "bigint", // limit
   "text", // graph
-  "text", // status
+  "plain", // status
   "integer", // step
-  "text", // current node
-  "text", // next nodes
-  "text", // interrupt reason
-  "text", // events
-  "text", // places of messages
-  "text", // bodies of messages
-  "text", // position
-  "text", // tasks
-  "text", // checkpoint: id
-  "text", // source
-  "text", // path
-  "text", // ops
-  "text", // values
+  "plain", // current node
+  "plain", // next nodes
+  "plain", // interrupt reason
+  "plain", // events
+  "plain", // places of messages
+  "plain", // bodies of messages
+  "plain", // position
+  "plain", // tasks
+  "plain", // checkpoint: id
+  "plain", // source
+  "plain", // path
+  "plain", // ops
+  "plain", // values
   "bigint", // bytes since the values were whole
   "bigint", // size of the values
   "jsonb", // what few writes have
@@ -157,6 +158,14 @@ function storable(values: readonly (string | null)[]): number {
     );
   return size;
 }
+
+/** What parts plain texts, and what stands for null among them: nothing in them has to be quoted. */
+const PART = "\x1e";
+const NULL = "\x1d";
+/** The way back from `joined`, in the database. */
+export const APART = String.raw`E'\x1e', E'\x1d'`;
+export const joined = (items: readonly (string | null)[]): string =>
+  items.map((item) => item ?? NULL).join(PART);
 
 /** An array as PostgreSQL reads it. */
 export const arrayOf = (items: readonly (string | null)[]): string =>

@@ -11,9 +11,11 @@ import type {
 } from "../../checkpointer.js";
 import type { Database } from "../database.js";
 import {
+  APART,
   arrayOf,
   checkpointJson,
   headJson,
+  joined,
   keyJson,
   tasksJson,
   text,
@@ -26,7 +28,13 @@ const WRITE = "holdpoint.write_v3";
 const ONE = `SELECT ${WRITE}(${WRITE_TYPES.map((_, i) => `$${i + 1}`).join(", ")}) AS answer`;
 /** The same for a group: its answers come in the order of the members, and so the locks are taken. */
 const WRITE_ALL = "holdpoint.write_all_v1";
-const SEVERAL = `SELECT w.answer FROM ROWS FROM (${WRITE_ALL}(${WRITE_TYPES.map((type, i) => `$${i + 1}::${type}[]`).join(", ")})) AS w (answer)`;
+const SEVERAL = `SELECT w.answer FROM ROWS FROM (${WRITE_ALL}(${WRITE_TYPES.map(several).join(", ")})) AS w (answer)`;
+
+/** An argument of a group. Plain texts are joined and cut apart, which costs both sides less than an array's quotes do. */
+function several(type: (typeof WRITE_TYPES)[number], i: number): string {
+  const argument = `$${i + 1}`;
+  return type === "plain" ? `string_to_array(${argument}, ${APART})` : `${argument}::${type}[]`;
+}
 
 /** Atomic changes of threads as `writeRow` gives them, in one round trip and one transaction; answers in the same order. */
 export async function writeAll(database: Database, writes: readonly WriteRow[]): Promise<readonly Written[]> {
@@ -36,7 +44,10 @@ export async function writeAll(database: Database, writes: readonly WriteRow[]):
       ? await database.query<Answered<Answer>>(ONE, first.values, { name: WRITE })
       : await database.query<Answered<Answer>>(
           SEVERAL,
-          WRITE_TYPES.map((_, i) => arrayOf(writes.map(({ values }) => values[i] ?? null))),
+          WRITE_TYPES.map((type, i) => {
+            const items = writes.map(({ values }) => values[i] ?? null);
+            return type === "plain" ? joined(items) : arrayOf(items);
+          }),
           { name: WRITE_ALL },
         );
   if (rows.length !== writes.length) throw new Error(`${rows.length} answers to ${writes.length} writes`);
