@@ -83,18 +83,18 @@ export class ResultFault extends UpdateFault {
 export function closeStep(def: GraphDefinition, snapshot: Snapshot, owner: string | null): StepChange {
   const scope = scopeOf(def, snapshot, owner);
   let values = scope.values;
-  const added: Message[] = [];
-  const said: { message: Message; task: Task }[] = [];
+  let added: Message[] = [];
+  let said: { message: Message; task: Task }[] = [];
   for (const task of scope.tasks) {
     values = withUpdates(scope, values, task);
     for (const message of messagesOf(task)) {
-      added.push(message);
-      if (task.result?.said === undefined) said.push({ message, task });
+      added = grown(added, message);
+      if (task.result?.said === undefined) said = grown(said, { message, task });
     }
   }
   // In a fork some may be past this already.
-  const closing = scope.tasks.filter(({ stage }) => stage === "done");
-  const tasks = scope.tasks.map((task) => (task.stage === "done" ? afterClose(task) : task));
+  const closing = scope.tasks.every(isDone) ? scope.tasks : scope.tasks.filter(isDone);
+  const tasks = scope.tasks.map((task) => (isDone(task) ? afterClose(task) : task));
   const ops = opsBetween(scope.values, values);
   const about = {
     path: scope.owner?.task.path ?? [],
@@ -123,6 +123,8 @@ export function closeStep(def: GraphDefinition, snapshot: Snapshot, owner: strin
     ...about,
   };
 }
+
+const isDone = ({ stage }: Task): boolean => stage === "done";
 
 function withUpdates({ def }: Scope, values: Values, task: Task): Values {
   let merged = values;
@@ -181,16 +183,16 @@ interface Arrival {
 }
 
 function arrivals(scope: Scope, routes: Routes): Arrival[] {
-  const list: Arrival[] = [];
+  let list: Arrival[] = [];
   for (const { id, denied: answer } of scope.tasks) {
     for (const target of routes.get(id) ?? []) {
       if (target === END) continue;
       if (typeof target !== "string") {
-        list.push({ node: target.node, sent: { value: target.value }, answer });
+        list = grown(list, { node: target.node, sent: { value: target.value }, answer });
         continue;
       }
       const known = list.find(({ node, sent }) => node === target && sent === null);
-      if (known === undefined) list.push({ node: target, sent: null, answer });
+      if (known === undefined) list = grown(list, { node: target, sent: null, answer });
       else known.answer ??= answer;
     }
   }

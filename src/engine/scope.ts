@@ -62,16 +62,18 @@ function seenInside(around: readonly Message[], added: readonly Message[]): read
 
 /** Every scope, each before those inside it, in the order of their tasks. */
 export function scopesOf(def: GraphDefinition, snapshot: Snapshot): Scope[] {
-  const all: Scope[] = [];
-  addScopes(all, rootScope(def, snapshot));
+  const root = rootScope(def, snapshot);
+  const all = [root];
+  addInner(all, root);
   return all;
 }
 
-function addScopes(all: Scope[], scope: Scope): void {
-  all.push(scope);
+function addInner(all: Scope[], scope: Scope): void {
   for (const task of scope.tasks) {
     const inside = task.inner === undefined ? null : scopeIn(scope, task);
-    if (inside !== null) addScopes(all, inside);
+    if (inside === null) continue;
+    all.push(inside);
+    addInner(all, inside);
   }
 }
 

@@ -132,7 +132,8 @@ export function dueTask(under: Birth, step: number, index: number, node: string,
   const task: Task = {
     id: `${under.id}/${step}/${index}/${node}`,
     node,
-    path: [...under.path, node],
+    // A list that grows in a literal gets room for 17 members.
+    path: under.path.length === 0 ? [node] : [...under.path, node],
     stage: "due",
     attempts: 0,
   };

@@ -32,6 +32,7 @@ import {
   type Task,
 } from "../engine/index.js";
 import { refusalIn, type HoldpointError } from "../errors.js";
+import { grown } from "../lib/grown.js";
 import { isInstance } from "../lib/show.js";
 import { handOver } from "./hand-over.js";
 import { InFlight } from "./in-flight.js";
@@ -40,7 +41,7 @@ import type { ExecuteDeps, RunJob } from "./run-job.js";
 import { stopsUnread } from "./on-disconnect.js";
 import { outcomeOf } from "./run-outcome.js";
 import { RunPosition, type Lost } from "./run-position.js";
-import { runTask } from "./run-task.js";
+import { runTask, type TaskDeps } from "./run-task.js";
 import { RunWay } from "./run-way.js";
 import { RefusedWrite, RunWriter } from "./run-writer.js";
 import { largestOf, refusalText, refused, type TaskOutcome } from "./task-outcome.js";
@@ -91,6 +92,7 @@ class Execution {
   readonly #rows: readonly Interrupt[];
   readonly #at: RunPosition;
   readonly #way: RunWay;
+  readonly #taskDeps: TaskDeps;
   readonly #inFlight = new InFlight();
   /** A former process died, and what it was in the middle of has not been looked at. */
   #crashed: boolean;
@@ -103,6 +105,16 @@ class Execution {
     this.#crashed = job.crashedAt !== null;
     this.#writer = new RunWriter(job, control, deps);
     this.#at = new RunPosition(deps.def, job.loaded.snapshot);
+    this.#taskDeps = {
+      rows: this.#rows,
+      threadId: job.ref.threadId,
+      runId: job.run.runId,
+      control,
+      stream: this.#writer.stream,
+      once: deps.once,
+      log: deps.log,
+      graceMs: deps.options.graceMs,
+    };
     this.#way = new RunWay(this.#at, { runId: job.run.runId, writer: this.#writer, cut: control.cut });
   }
 
@@ -318,24 +330,14 @@ class Execution {
   }
 
   async #run(place: Place): Promise<TaskOutcome> {
-    const { once, log, options, records, checkpointer } = this.#deps;
-    const { ref, run, epoch } = this.#job;
-    const { task } = place;
+    const { records, checkpointer } = this.#deps;
+    const { ref, epoch } = this.#job;
+    const { scope, task } = place;
     const { step, position } = this.#at.snapshot;
     const known = storedOutcome(records, task);
     if (known !== undefined) return known;
-    const outcome = await runTask(place, {
-      step,
-      rows: this.#rows,
-      threadId: ref.threadId,
-      runId: run.runId,
-      control: this.#control,
-      stream: this.#writer.stream,
-      once,
-      log,
-      graceMs: options.graceMs,
-      mayRepeat: mayRepeat(place, position.holds),
-    });
+    const toRun = { scope, task, step, mayRepeat: mayRepeat(place, position.holds) };
+    const outcome = await runTask(toRun, this.#taskDeps);
     // Of a step of one task the one write is enough; where others are in flight a crash must not repeat this one.
     const alone = place.scope.tasks.length === 1 && (outcome.kind === "done" || this.#inFlight.size === 1);
     if (alone || this.#control.lost) return outcome;
@@ -354,7 +356,7 @@ class Execution {
     // Live events of an attempt that is not committed are void.
     if (outcome.kind !== "done") this.#writer.stream.forget(task.id);
     if (outcome.kind === "abandoned") this.#control.abandoned.push(task.path);
-    this.#writer.taken.push(outcome);
+    this.#writer.taken = grown(this.#writer.taken, outcome);
     this.#at.take(outcome, () => this.#knownOf(task));
   }
 

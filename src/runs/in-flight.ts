@@ -1,3 +1,4 @@
+import { grown } from "../lib/grown.js";
 import type { Place } from "../engine/index.js";
 import type { TaskOutcome } from "./task-outcome.js";
 
@@ -20,7 +21,7 @@ export class InFlight {
     this.#running.add(task.id);
     work.then(
       (outcome) => {
-        this.#settled.push(outcome);
+        this.#settled = grown(this.#settled, outcome);
         this.#wake?.();
       },
       (error: unknown) => {

@@ -33,11 +33,15 @@ import type { RunStream } from "./run-stream.js";
 export interface AttemptDeps {
   readonly threadId: string;
   readonly runId: string;
-  readonly step: number;
   readonly rows: readonly Interrupt[];
   readonly stream: RunStream;
   readonly once: OnceStore;
   readonly log: Logger;
+}
+
+interface AttemptPlace {
+  readonly task: Task;
+  readonly step: number;
 }
 
 /** A new one each time: one for all would keep every attempt that waits on it. */
@@ -55,6 +59,7 @@ function checkKey(key: string): void {
 /** One attempt of one task, as the runner sees it. */
 export class Attempt {
   readonly #task: Task;
+  readonly #step: number;
   readonly #number: number;
   readonly #deps: AttemptDeps;
   readonly #onPaused: () => void;
@@ -72,8 +77,9 @@ export class Attempt {
   streamed = false;
 
   /** `number` counts from 1; `onPaused` is called one macrotask after a question without an answer. */
-  constructor(task: Task, number: number, deps: AttemptDeps, onPaused: () => void) {
+  constructor({ task, step }: AttemptPlace, number: number, deps: AttemptDeps, onPaused: () => void) {
     this.#task = task;
+    this.#step = step;
     this.#number = number;
     this.#deps = deps;
     this.#onPaused = onPaused;
@@ -141,7 +147,7 @@ export class Attempt {
   }
 
   context(): NodeContext {
-    return Object.freeze(new AttemptContext(this, this.#task, this.#number, this.#deps));
+    return Object.freeze(new AttemptContext(this, this.#task, this.#step, this.#number, this.#deps));
   }
 
   #emit(event: ReturnType<typeof draft>): void {
@@ -291,7 +297,13 @@ class AttemptContext implements NodeContext {
   readonly interrupt: NodeContext["interrupt"];
   readonly once: NodeContext["once"];
 
-  constructor(attempt: Attempt, task: Task, number: number, { threadId, runId, step, log }: AttemptDeps) {
+  constructor(
+    attempt: Attempt,
+    task: Task,
+    step: number,
+    number: number,
+    { threadId, runId, log }: AttemptDeps,
+  ) {
     Object.defineProperty(this, ATTEMPT, { value: attempt });
     Object.defineProperty(this, "signal", SIGNAL);
     this.threadId = threadId;

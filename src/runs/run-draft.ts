@@ -72,7 +72,8 @@ export class RunDraft {
       path: only?.path ?? this.#step.path,
       content: `Step ${step} is committed.`,
     };
-    return [...this.#said, draft("update", { step, checkpointId, nextNodes, changed }, place)];
+    const update = draft("update", { step, checkpointId, nextNodes, changed }, place);
+    return this.#said.length === 0 ? [update] : [...this.#said, update];
   }
 
   clear(): void {

@@ -11,6 +11,7 @@ import type { StoredEvent } from "../checkpoint/checkpointer.js";
 import type { Live, LivePlace } from "../events/index.js";
 import { isTerminal, type Draft, type GraphDefinition, type RunEvent } from "../engine/index.js";
 import { deepFreeze } from "../lib/deep-freeze.js";
+import { grown } from "../lib/grown.js";
 import type { JsonObject } from "../lib/json.js";
 import { isoNow } from "./ids.js";
 import type { ThreadRelay } from "./relay.js";
@@ -67,8 +68,11 @@ export class RunStream {
 
   /** Sends a live event at once, or as soon as a number may be given. */
   emit(taskId: string, draft: Draft): void {
-    this.#waiting.push({ draft, taskId });
-    this.#flush();
+    if (this.#waiting.length === 0 && !this.#held && this.#last < this.#limit) this.#happen(draft, taskId);
+    else {
+      this.#waiting.push({ draft, taskId });
+      this.#flush();
+    }
   }
 
   /** The live events of an attempt that came to nothing will not be in the log. */
@@ -82,14 +86,16 @@ export class RunStream {
   prepare(drafts: readonly (Draft | ((seq: number) => Draft))[]): Batch {
     this.#held = true;
     let seq = this.#last;
-    const publish: RunEvent[] = [];
-    for (const { draft } of this.#waiting) publish.push(this.#place(draft, ++seq));
+    let publish: RunEvent[] = [];
+    for (const { draft } of this.#waiting) publish = grown(publish, this.#place(draft, ++seq));
     for (const draft of drafts) {
       seq++;
-      publish.push(this.#place(typeof draft === "function" ? draft(seq) : draft, seq));
+      publish = grown(publish, this.#place(typeof draft === "function" ? draft(seq) : draft, seq));
     }
     const logged = this.#logged.map((entry) => entry.stored);
-    const stored = [...logged, ...publish.filter(isLogged).map(toStored)];
+    const stored = logged.concat(
+      (publish.every(isLogged) ? publish : publish.filter(isLogged)).map(toStored),
+    );
     // Even a write without events moves on: that is how its repetition is told from the next one.
     return { seq: Math.max(seq, this.#base + 1), stored, publish };
   }
@@ -136,11 +142,15 @@ export class RunStream {
       }
       const entry = this.#waiting.shift();
       if (entry === undefined) return;
-      const event = this.#place(entry.draft, ++this.#last);
-      if (isLogged(event)) this.#logged.push({ stored: toStored(event), taskId: entry.taskId });
-      this.#options.live.publish(this.#livePlace(), [event], null);
-      this.#options.relay?.happened(event);
+      this.#happen(entry.draft, entry.taskId);
     }
+  }
+
+  #happen(draft: Draft, taskId: string): void {
+    const event = this.#place(draft, ++this.#last);
+    if (isLogged(event)) this.#logged = grown(this.#logged, { stored: toStored(event), taskId });
+    this.#options.live.publish(this.#livePlace(), [event], null);
+    this.#options.relay?.happened(event);
   }
 
   async #reserve(): Promise<void> {

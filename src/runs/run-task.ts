@@ -26,9 +26,8 @@ import { pause } from "../lib/cutoff.js";
 type AttemptOutcome = DistributiveOmit<TaskOutcome, "task" | "attempts" | "streamed">;
 type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
 
+/** What the tasks of a run have in common. */
 export interface TaskDeps {
-  /** The thread's step. */
-  readonly step: number;
   readonly rows: readonly Interrupt[];
   readonly threadId: string;
   readonly runId: string;
@@ -37,12 +36,18 @@ export interface TaskDeps {
   readonly once: OnceStore;
   readonly log: Logger;
   readonly graceMs: number;
+}
+
+/** A task that is to run. */
+export interface TaskPlace extends Place {
+  /** The thread's step. */
+  readonly step: number;
   /** Whether an attempt whose outcome nobody knows may be repeated unasked. */
   readonly mayRepeat: boolean;
 }
 
-export async function runTask(at: Place, deps: TaskDeps): Promise<TaskOutcome> {
-  const { scope, task } = at;
+export async function runTask(at: TaskPlace, deps: TaskDeps): Promise<TaskOutcome> {
+  const { scope, task, step } = at;
   const spec = scope.def.nodes.get(task.node);
   if (spec?.kind !== "function") {
     // Another release of the graph: whoever has one with the node can resume.
@@ -63,15 +68,17 @@ export async function runTask(at: Place, deps: TaskDeps): Promise<TaskOutcome> {
       content: `${task.node} begins`,
     };
     if (streamed) {
-      const about = { step: deps.step, node: task.node, path: task.path, attempt: attempts };
+      const about = { step, node: task.node, path: task.path, attempt: attempts };
       deps.stream.emit(task.id, draft("restart", about, { ...place, content: "" }));
     }
-    deps.stream.emit(task.id, draft("progress", { step: deps.step, attempt: attempts }, place));
-    const outcome = await runAttempt(spec, at, attempts, deps);
+    deps.stream.emit(task.id, draft("progress", { step, attempt: attempts }, place));
+    // What is there at once is not waited for.
+    const begun = new AttemptRun(spec, at, attempts, deps).begin();
+    const outcome = begun instanceof Promise ? await begun : begun;
     streamed ||= outcome.streamed;
     const told = { task, attempts, ...outcome, streamed };
     if (told.kind === "timeout") {
-      if (!deps.mayRepeat) return { ...told, retries: left > 0 };
+      if (!at.mayRepeat) return { ...told, retries: left > 0 };
     } else if (told.kind !== "failed" || told.code === "invalid_update") {
       return told;
     }
@@ -92,45 +99,41 @@ const isCut = ({ control }: TaskDeps): boolean => control.cut.aborted;
 type Attempted = AttemptOutcome & { readonly streamed: boolean };
 
 /** What the first to settle says: the node, a question, its time, a stop. Nothing that its node does afterwards has effect. */
-function runAttempt(spec: FunctionNode, at: Place, number: number, deps: TaskDeps): Promise<Attempted> {
-  return new Promise((resolve) => new AttemptRun(spec, at, number, deps, resolve).begin());
-}
-
 class AttemptRun {
   readonly #spec: FunctionNode;
-  readonly #at: Place;
+  readonly #at: TaskPlace;
   readonly #deps: TaskDeps;
-  readonly #resolve: (outcome: Attempted) => void;
   readonly #attempt: Attempt;
+  #settled: Attempted | null = null;
+  #resolve: ((outcome: Attempted) => void) | null = null;
   #grace: NodeJS.Timeout | undefined;
   #timeout: NodeJS.Timeout | undefined;
   readonly #onCut = (): void => this.#cutShort();
 
-  constructor(
-    spec: FunctionNode,
-    at: Place,
-    number: number,
-    deps: TaskDeps,
-    resolve: (outcome: Attempted) => void,
-  ) {
+  constructor(spec: FunctionNode, at: TaskPlace, number: number, deps: TaskDeps) {
     this.#spec = spec;
     this.#at = at;
     this.#deps = deps;
-    this.#resolve = resolve;
-    this.#attempt = new Attempt(at.task, number, deps, () => void this.#paused());
+    this.#attempt = new Attempt(at, number, deps, () => void this.#paused());
   }
 
-  begin(): void {
-    const state = nodeView(this.#at, this.#deps.step, (of) => this.#attempt.setInterrupt(of));
-    callNode(this.#spec, state, this.#attempt).then(
-      (value) => this.#settle(this.#returned(state, value)),
-      (error: unknown) => this.#settle(this.#threw(error)),
-    );
+  begin(): Attempted | Promise<Attempted> {
+    const state = nodeView(this.#at, this.#at.step, (of) => this.#attempt.setInterrupt(of));
     const { cut } = this.#deps.control;
+    const called = callNode(this.#spec, state, this.#attempt);
+    // A stop that was there before comes first.
+    if (cut.aborted) this.#cutShort();
+    if (called instanceof Promise)
+      called.then(
+        (value) => this.#settle(this.#returned(state, value)),
+        (error: unknown) => this.#settle(this.#threw(error)),
+      );
+    else this.#settle("thrown" in called ? this.#threw(called.thrown) : this.#returned(state, called));
+    if (this.#settled !== null) return this.#settled;
     const { timeoutMs } = this.#spec.options;
     if (timeoutMs !== undefined) this.#timeout = setTimeout(() => this.#timedOut(timeoutMs), timeoutMs);
-    if (cut.aborted) this.#cutShort();
-    else cut.addEventListener("abort", this.#onCut);
+    if (!cut.aborted) cut.addEventListener("abort", this.#onCut);
+    return new Promise((resolve) => (this.#resolve = resolve));
   }
 
   #settle(outcome: AttemptOutcome): void {
@@ -143,7 +146,8 @@ class AttemptRun {
     clearTimeout(this.#timeout);
     // In its grace only a node that returns counts: one that throws was cut off in the middle of something.
     const cutOff = cut.aborted && outcome.kind === "failed";
-    this.#resolve({ streamed: attempt.streamed, ...(cutOff ? { kind: "abandoned" as const } : outcome) });
+    this.#settled = { streamed: attempt.streamed, ...(cutOff ? { kind: "abandoned" as const } : outcome) };
+    this.#resolve?.(this.#settled);
   }
 
   #returned(state: NodeState, { returned, streamed }: Returned): AttemptOutcome {
@@ -211,10 +215,32 @@ interface Returned {
   readonly streamed: Streamed | null;
 }
 
-/** Calls the node; a generator is read to its end, its yields sent as deltas. */
-async function callNode(spec: FunctionNode, state: NodeState, attempt: Attempt): Promise<Returned> {
-  const returned = await spec.run(state, attempt.context());
-  if (!isGenerator(returned)) return { returned, streamed: null };
+const NOTHING: Returned = { returned: undefined, streamed: null };
+
+/** Calls the node: what it came to at once, or a promise of what it comes to. */
+function callNode(
+  spec: FunctionNode,
+  state: NodeState,
+  attempt: Attempt,
+): Returned | { readonly thrown: unknown } | Promise<Returned> {
+  try {
+    const returned: unknown = spec.run(state, attempt.context());
+    if (isThenable(returned)) return Promise.resolve(returned).then((value) => read(value, attempt));
+    return read(returned, attempt);
+  } catch (thrown) {
+    return { thrown };
+  }
+}
+
+const isThenable = (value: unknown): value is PromiseLike<unknown> =>
+  ((typeof value === "object" && value !== null) || typeof value === "function") &&
+  typeof (value as { then?: unknown }).then === "function";
+
+const read = (returned: unknown, attempt: Attempt): Returned | Promise<Returned> =>
+  isGenerator(returned) ? readToEnd(returned, attempt) : { returned, streamed: null };
+
+/** Reads a generator, its yields sent as deltas. */
+async function readToEnd(returned: AsyncGenerator | Generator, attempt: Attempt): Promise<Returned> {
   const messageId = newId();
   let text = "";
   for (let next = await returned.next(); ; next = await returned.next()) {
@@ -224,7 +250,7 @@ async function callNode(spec: FunctionNode, state: NodeState, attempt: Attempt):
     if (attempt.closed) {
       // Nobody listens any more: let its `finally` run.
       await returned.return(undefined);
-      return { returned: undefined, streamed: null };
+      return NOTHING;
     }
     text += next.value;
     attempt.emitDelta(messageId, next.value);

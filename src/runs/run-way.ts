@@ -86,6 +86,12 @@ export class RunWay {
   /** Goes on along edges that need no user's code, if that is all that is to be done. */
   advanceAtOnce({ leave, route, enter }: Plan): boolean {
     if (leave.length + enter.length > 0) return false;
+    const [first] = route;
+    if (route.length === 1 && first !== undefined) {
+      const routes = plainRoutes(first);
+      if (routes !== null) this.#take(first, routes);
+      return routes !== null;
+    }
     const ways = route.map((scope) => ({ scope, routes: plainRoutes(scope) }));
     if (ways.some(({ routes }) => routes === null)) return false;
     for (const { scope, routes } of ways) if (routes !== null) this.#take(scope, routes);

@@ -10,6 +10,7 @@ import {
   type Task,
 } from "../engine/index.js";
 import { errorText, isInstance, show } from "../lib/show.js";
+import { grown } from "../lib/grown.js";
 import { didYouMean } from "../lib/nearest.js";
 import { viewFor } from "./judge-hold.js";
 import { sendTarget } from "./node-output.js";
@@ -20,10 +21,10 @@ export class EdgeFault extends Error {}
 /** Where a task goes next if no user code and no check is needed to say so; else null. */
 export function plainSuccessors({ def }: Scope, task: Task): readonly Target[] | null {
   if (task.denied !== undefined || task.goto !== undefined) return null;
-  const targets: string[] = [];
+  let targets: string[] = [];
   for (const edge of def.edges.get(task.node) ?? []) {
     if (edge.kind !== "static") return null;
-    targets.push(edge.to);
+    targets = grown(targets, edge.to);
   }
   return targets.length === 0 ? null : targets;
 }
