@@ -14,7 +14,7 @@ import { serve, unique, type TestServer } from "../support/http-server.js";
 import { latch } from "../support/latch.js";
 import { startOwnPostgres } from "../support/start-postgres.js";
 
-/** Copies of each row. */
+/** Copies of each row of one story; of many, fewer do. */
 const CROWD = 2000;
 /** Rows that a statement may read: all those of a thread of this test are fewer. */
 const FEW = 200;
@@ -23,6 +23,14 @@ const NAMES = ["thread_id", "id", "run_id", "key", "checkpoint_id", "parent_id",
 
 /** What processes look for by the clock, among the timers of all threads and graphs. */
 const BY_THE_CLOCK = /FROM holdpoint\.timer c WHERE c\.(due_at|kind)\b/;
+
+/** Statements that must have been among them. */
+const SOME = [
+  /^UPDATE holdpoint\.interrupt/,
+  /^UPDATE holdpoint\.thread c .* c\.ctid = k\.place/,
+  /^UPDATE holdpoint\.run r .* r\.ctid = k\.place/,
+  /FROM unnest\(v_made\) .* holdpoint\.tombstone/,
+];
 
 interface Node {
   readonly "Node Type": string;
@@ -35,6 +43,45 @@ interface Node {
 }
 
 test("what a request reads does not grow with the threads of others", { timeout: 120_000 }, async () => {
+  const { url, client, ways } = await explained();
+  await served(url, story);
+  await crowd(client, CROWD);
+  await client.query("ANALYZE");
+  // Twice and more: the plans of a session's first statements are others than those that it keeps.
+  await served(url, async (server) => {
+    for (let i = 0; i < 4; i++) await story(server);
+    await told(client, true);
+    for (let i = 0; i < 4; i++) await story(server);
+  });
+  expect(await ways()).toEqual([]);
+});
+
+test.each([
+  ["that there were none", false],
+  ["that there were few", true],
+])("nor where plans were made when the database knew %s", { timeout: 120_000 }, async (_, isAnalysed) => {
+  const { url, client, ways } = await explained();
+  await served(url, async (server) => {
+    await story(server);
+    if (isAnalysed) await client.query("VACUUM ANALYZE");
+    for (let i = 0; i < 8; i++) await story(server);
+    // Nobody has analysed the tables since: the sessions keep their plans.
+    await crowd(client, CROWD / 8);
+    await told(client, true);
+    for (let i = 0; i < 4; i++) await story(server);
+  });
+  expect(await ways()).toEqual([]);
+});
+
+interface Explained {
+  readonly url: string;
+  readonly client: pg.Client;
+  /** Stops the server, and gives where a statement has read more than a few rows of a table. */
+  readonly ways: () => Promise<readonly string[]>;
+}
+
+/** A PostgreSQL that can tell how it went, and analyses nothing by itself. */
+async function explained(): Promise<Explained> {
   const folder = mkdtempSync(join(tmpdir(), "holdpoint-plans-"));
   const postgres = await startOwnPostgres(folder, {
     logging_collector: "on",
@@ -47,48 +94,35 @@ test("what a request reads does not grow with the threads of others", { timeout:
     "auto_explain.log_nested_statements": "on",
     "auto_explain.log_format": "json",
   });
+  const client = new pg.Client(postgres.url);
   onTestFinished(async () => {
+    await client.end();
     await postgres.stop();
     rmSync(folder, { recursive: true, force: true });
   });
-
-  await served(postgres.url, story);
-  const client = new pg.Client(postgres.url);
   await client.connect();
-  try {
-    // A sweep may have numbered what it found in the inbox: a copy must not have the same number, and wait for none.
-    await client.query("UPDATE holdpoint.inbox SET seq = NULL");
-    await crowd(client);
-    await client.query("SELECT FROM ROWS FROM (holdpoint.number_inbox_v1('default', 1000000))");
-    await client.query("ANALYZE");
-    await client.query("ALTER DATABASE postgres SET auto_explain.log_min_duration = 0");
-  } finally {
-    await client.end();
-  }
-  // Twice and more: the plans of a session's first statements are others than those that it keeps.
-  await served(postgres.url, async (server) => {
-    for (let i = 0; i < 8; i++) await story(server);
-  });
-  await postgres.stop();
+  const ways = async (): Promise<readonly string[]> => {
+    await told(client, false);
+    const statements = plansIn(readFileSync(join(folder, "postgres", "db", "log", "plans.log"), "utf8"));
+    expect(statements.length).toBeGreaterThan(1000);
+    for (const one of SOME)
+      expect(
+        statements.some(({ sql }) => one.test(sql)),
+        String(one),
+      ).toBe(true);
+    const wide = statements
+      .filter(({ sql }) => !BY_THE_CLOCK.test(sql))
+      .flatMap(({ sql, plan }) => scans(plan).map((scan) => `${scan}: ${sql}`));
+    return [...new Set(wide)];
+  };
+  return { url: postgres.url, client, ways };
+}
 
-  const statements = plansIn(readFileSync(join(folder, "postgres", "db", "log", "plans.log"), "utf8"));
-  expect(statements.length).toBeGreaterThan(1000);
-  const some = [
-    /^UPDATE holdpoint\.interrupt/,
-    /^UPDATE holdpoint\.thread c .* c\.ctid = k\.place/,
-    /^UPDATE holdpoint\.run r .* r\.ctid = k\.place/,
-    /FROM unnest\(v_made\) .* holdpoint\.tombstone/,
-  ];
-  for (const one of some)
-    expect(
-      statements.some(({ sql }) => one.test(sql)),
-      String(one),
-    ).toBe(true);
-  const wide = statements
-    .filter(({ sql }) => !BY_THE_CLOCK.test(sql))
-    .flatMap(({ sql, plan }) => scans(plan).map((scan) => `${scan}: ${sql}`));
-  expect([...new Set(wide)]).toEqual([]);
-});
+/** Whether all sessions tell from now on how they go. */
+async function told(client: pg.Client, on: boolean): Promise<void> {
+  await client.query(`ALTER SYSTEM SET auto_explain.log_min_duration = ${on ? 0 : -1}`);
+  await client.query("SELECT pg_reload_conf()");
+}
 
 /** Everything that a client does with a thread. */
 async function story(server: TestServer): Promise<void> {
@@ -165,7 +199,9 @@ async function served(url: string, work: (server: TestServer) => Promise<void>):
 }
 
 /** Copies all that there is, under other names. */
-async function crowd(client: pg.Client): Promise<void> {
+async function crowd(client: pg.Client, copies: number): Promise<void> {
+  // A sweep may have numbered what it found in the inbox: a copy must not have the same number, and wait for none.
+  await client.query("UPDATE holdpoint.inbox SET seq = NULL");
   await client.query("SET session_replication_role = replica");
   const { rows } = await client.query<{ name: string; columns: string[] }>(
     `SELECT c.relname AS name, array_agg(a.attname::text ORDER BY a.attnum) AS columns
@@ -177,9 +213,10 @@ async function crowd(client: pg.Client): Promise<void> {
     if (!columns.includes("thread_id")) continue;
     const copied = columns.map((column) => (NAMES.includes(column) ? `${column} || '-' || g` : column));
     await client.query(
-      `INSERT INTO holdpoint.${name} (${columns.join(", ")}) SELECT ${copied.join(", ")} FROM holdpoint.${name}, generate_series(1, ${CROWD}) g`,
+      `INSERT INTO holdpoint.${name} (${columns.join(", ")}) SELECT ${copied.join(", ")} FROM holdpoint.${name}, generate_series(1, ${copies}) g`,
     );
   }
+  await client.query("SELECT FROM ROWS FROM (holdpoint.number_inbox_v1('default', 1000000))");
 }
 
 /** The statements in a server's log, with the ways that it went. */

@@ -22,10 +22,10 @@ import {
 import { positionOf } from "../short-form.js";
 
 async function threadRow(database: Database, ref: ThreadRef): Promise<ThreadRow | null> {
+  // Without a name: its plan would be one of a table that has grown since.
   const [row] = await database.query<ThreadRow>(
     "SELECT * FROM holdpoint.thread WHERE tenant = $1 AND thread_id = $2",
     [ref.tenant, ref.threadId],
-    { name: "thread" },
   );
   return row ?? null;
 }

@@ -1,4 +1,4 @@
-/** A write as `write_v3` (migrations/0015_start.sql) takes it, and `write_all_v1` (0018_groups.sql, 0019_group_plans.sql) those of a group. */
+/** A write as `write_v3` (migrations/0020_by_key.sql) takes it, and `write_all_v1` (0018_groups.sql, 0019_group_plans.sql) those of a group. */
 import { taskIds, type Interrupt, type PlacedMessage, type Position } from "../../../engine/index.js";
 import { HoldpointError } from "../../../errors.js";
 import type { CheckpointWrite, RequestKey, RunStart, Write } from "../../checkpointer.js";
