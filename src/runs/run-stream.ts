@@ -29,6 +29,8 @@ export interface Batch {
   readonly seq: number;
   readonly stored: readonly StoredEvent[];
   readonly publish: readonly RunEvent[];
+  /** The live events among them: such as waited for a number. */
+  readonly waited: readonly LiveDraft[];
 }
 
 export interface StreamOptions {
@@ -97,17 +99,20 @@ export class RunStream {
       (publish.every(isLogged) ? publish : publish.filter(isLogged)).map(toStored),
     );
     // Even a write without events moves on: that is how its repetition is told from the next one.
-    return { seq: Math.max(seq, this.#base + 1), stored, publish };
+    return { seq: Math.max(seq, this.#base + 1), stored, publish, waited: [...this.#waiting] };
   }
 
   committed(batch: Batch, limit: number): void {
-    this.#waiting = [];
+    const goesOn = limit > batch.seq;
+    // No live event is to come behind the last write; behind another one those come that have waited for it.
+    if (!goesOn) this.#waiting = [];
+    else if (this.#waiting.length > 0)
+      this.#waiting = this.#waiting.filter((entry) => !batch.waited.includes(entry));
     this.#logged = [];
     const place = this.#livePlace();
     this.#base = this.#last = batch.seq;
     this.#limit = limit;
-    // No live event is to come behind the last write.
-    this.#options.live.publish({ goesOn: limit > batch.seq, ...place }, batch.publish, batch.seq);
+    this.#options.live.publish({ goesOn, ...place }, batch.publish, batch.seq);
     this.#options.relay?.done(batch.seq);
     this.#resume();
   }

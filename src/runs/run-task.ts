@@ -72,9 +72,7 @@ export async function runTask(at: TaskPlace, deps: TaskDeps): Promise<TaskOutcom
       deps.stream.emit(task.id, draft("restart", about, { ...place, content: "" }));
     }
     deps.stream.emit(task.id, draft("progress", { step, attempt: attempts }, place));
-    // What is there at once is not waited for.
-    const begun = new AttemptRun(spec, at, attempts, deps).begin();
-    const outcome = begun instanceof Promise ? await begun : begun;
+    const outcome = await runAttempt(spec, at, attempts, deps);
     streamed ||= outcome.streamed;
     const told = { task, attempts, ...outcome, streamed };
     if (told.kind === "timeout") {
@@ -99,41 +97,46 @@ const isCut = ({ control }: TaskDeps): boolean => control.cut.aborted;
 type Attempted = AttemptOutcome & { readonly streamed: boolean };
 
 /** What the first to settle says: the node, a question, its time, a stop. Nothing that its node does afterwards has effect. */
+function runAttempt(spec: FunctionNode, at: TaskPlace, number: number, deps: TaskDeps): Promise<Attempted> {
+  return new Promise((resolve) => new AttemptRun(spec, at, number, deps, resolve).begin());
+}
+
 class AttemptRun {
   readonly #spec: FunctionNode;
   readonly #at: TaskPlace;
   readonly #deps: TaskDeps;
+  readonly #resolve: (outcome: Attempted) => void;
   readonly #attempt: Attempt;
-  #settled: Attempted | null = null;
-  #resolve: ((outcome: Attempted) => void) | null = null;
   #grace: NodeJS.Timeout | undefined;
   #timeout: NodeJS.Timeout | undefined;
   readonly #onCut = (): void => this.#cutShort();
 
-  constructor(spec: FunctionNode, at: TaskPlace, number: number, deps: TaskDeps) {
+  constructor(
+    spec: FunctionNode,
+    at: TaskPlace,
+    number: number,
+    deps: TaskDeps,
+    resolve: (outcome: Attempted) => void,
+  ) {
     this.#spec = spec;
     this.#at = at;
     this.#deps = deps;
+    this.#resolve = resolve;
     this.#attempt = new Attempt(at, number, deps, () => void this.#paused());
   }
 
-  begin(): Attempted | Promise<Attempted> {
+  begin(): void {
     const state = nodeView(this.#at, this.#at.step, (of) => this.#attempt.setInterrupt(of));
+    callNode(this.#spec, state, this.#attempt).then(
+      (value) => this.#settle(this.#returned(state, value)),
+      (error: unknown) => this.#settle(this.#threw(error)),
+    );
     const { cut } = this.#deps.control;
-    const called = callNode(this.#spec, state, this.#attempt);
-    // A stop that was there before comes first.
-    if (cut.aborted) this.#cutShort();
-    if (called instanceof Promise)
-      called.then(
-        (value) => this.#settle(this.#returned(state, value)),
-        (error: unknown) => this.#settle(this.#threw(error)),
-      );
-    else this.#settle("thrown" in called ? this.#threw(called.thrown) : this.#returned(state, called));
-    if (this.#settled !== null) return this.#settled;
     const { timeoutMs } = this.#spec.options;
     if (timeoutMs !== undefined) this.#timeout = setTimeout(() => this.#timedOut(timeoutMs), timeoutMs);
-    if (!cut.aborted) cut.addEventListener("abort", this.#onCut);
-    return new Promise((resolve) => (this.#resolve = resolve));
+    // A stop that was there before comes first.
+    if (cut.aborted) this.#cutShort();
+    else cut.addEventListener("abort", this.#onCut);
   }
 
   #settle(outcome: AttemptOutcome): void {
@@ -146,8 +149,7 @@ class AttemptRun {
     clearTimeout(this.#timeout);
     // In its grace only a node that returns counts: one that throws was cut off in the middle of something.
     const cutOff = cut.aborted && outcome.kind === "failed";
-    this.#settled = { streamed: attempt.streamed, ...(cutOff ? { kind: "abandoned" as const } : outcome) };
-    this.#resolve?.(this.#settled);
+    this.#resolve({ streamed: attempt.streamed, ...(cutOff ? { kind: "abandoned" as const } : outcome) });
   }
 
   #returned(state: NodeState, { returned, streamed }: Returned): AttemptOutcome {
@@ -217,27 +219,14 @@ interface Returned {
 
 const NOTHING: Returned = { returned: undefined, streamed: null };
 
-/** Calls the node: what it came to at once, or a promise of what it comes to. */
-function callNode(
-  spec: FunctionNode,
-  state: NodeState,
-  attempt: Attempt,
-): Returned | { readonly thrown: unknown } | Promise<Returned> {
-  try {
-    const returned: unknown = spec.run(state, attempt.context());
-    if (isThenable(returned)) return Promise.resolve(returned).then((value) => read(value, attempt));
-    return read(returned, attempt);
-  } catch (thrown) {
-    return { thrown };
-  }
+/**
+ * Calls the node. It is over a microtask after it has returned, also where that was at once: what it left to begin by then, a
+ * question whose `await` was forgotten, is still part of it.
+ */
+async function callNode(spec: FunctionNode, state: NodeState, attempt: Attempt): Promise<Returned> {
+  const returned: unknown = await spec.run(state, attempt.context());
+  return isGenerator(returned) ? readToEnd(returned, attempt) : { returned, streamed: null };
 }
-
-const isThenable = (value: unknown): value is PromiseLike<unknown> =>
-  ((typeof value === "object" && value !== null) || typeof value === "function") &&
-  typeof (value as { then?: unknown }).then === "function";
-
-const read = (returned: unknown, attempt: Attempt): Returned | Promise<Returned> =>
-  isGenerator(returned) ? readToEnd(returned, attempt) : { returned, streamed: null };
 
 /** Reads a generator, its yields sent as deltas. */
 async function readToEnd(returned: AsyncGenerator | Generator, attempt: Attempt): Promise<Returned> {
