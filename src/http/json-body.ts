@@ -1,21 +1,33 @@
+import { isUtf8 } from "node:buffer";
 import type { FastifyInstance } from "fastify";
 import { HoldpointError } from "../errors.js";
 import { isRecord, MAX_DEPTH } from "../lib/json.js";
 
 /** A body is read as JSON whatever its Content-Type says (`curl -d` says a form), and an empty one is `{}`. */
 export function registerJsonBody(app: FastifyInstance): void {
+  app.addHook("onRequest", (request, _reply, done) => {
+    // Also where that is no media type at all, or missing from a QUERY: Fastify would refuse it.
+    if (request.headers["content-type"] !== undefined || request.method === "QUERY")
+      request.headers["content-type"] = "application/json";
+    done();
+  });
   app.addHook("preValidation", (request, _reply, done) => {
     request.body ??= {};
     done();
   });
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser<string>("*", { parseAs: "string" }, (_request, text, done) => {
+  app.addContentTypeParser<Buffer>("*", { parseAs: "buffer" }, (_request, body, done) => {
     try {
-      done(null, parseBody(text));
+      done(null, parseBody(textOf(body)));
     } catch (error) {
       done(error as Error);
     }
   });
+}
+
+function textOf(body: Buffer): string {
+  if (!isUtf8(body)) throw new HoldpointError("malformed_body", "the body is not UTF-8; send JSON in UTF-8");
+  return body.toString();
 }
 
 /** Throws `malformed_body`, `too_deep`, `not_serialisable` for numbers that would lose digits, and `validation_failed` for keys that no object may carry. */

@@ -70,6 +70,8 @@ export async function buildServer(
     origin: [...options.corsOrigins],
     methods: ["GET", "HEAD", "POST", "PATCH", "DELETE"],
     exposedHeaders: ["Location", "Content-Location", "Retry-After"],
+    // An OPTIONS that asks for no method is a question as any other, and no fault.
+    strictPreflight: false,
   });
   // What `/openapi.yaml` is made from; it must be there before the routes are.
   await app.register(swagger, description(options.version));

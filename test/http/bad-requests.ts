@@ -124,6 +124,30 @@ const wrongMoment = [
   row("a thread id that is taken", "POST /threads", { thread_id: "idle" }, "409 thread_exists"),
 ];
 
+const misnamed = [
+  row(
+    "the summary's other name, as input",
+    RUN,
+    { input: { contextSummary: "x" } },
+    INVALID,
+    "context_summary",
+  ),
+  row(
+    "the summary's other name, as state",
+    PATCH,
+    { state: { contextSummary: "x" } },
+    INVALID,
+    "context_summary",
+  ),
+  row(
+    "both names",
+    RUN,
+    { input: { contextSummary: "x", context_summary: "y" } },
+    INVALID,
+    "context_summary",
+  ),
+];
+
 const bodies = [
   RUN,
   "POST /threads/done/stream",
@@ -438,6 +462,7 @@ const settings = [
 export const BAD_REQUESTS: readonly BadRequest[] = [
   ...unknown,
   ...wrongMoment,
+  ...misnamed,
   ...bodies,
   ...numbers,
   ...deepKeys,

@@ -259,12 +259,46 @@ describe("the order of refusals", () => {
 
 it("reads a body as JSON whatever its Content-Type says", async () => {
   const server = await serve({ only: single(() => "ok") });
-  for (const type of ["application/x-www-form-urlencoded", "text/plain", "application/json; charset=utf-8"]) {
+  for (const type of [
+    "application/x-www-form-urlencoded",
+    "text/plain",
+    "application/json; charset=utf-8",
+    "json",
+    ";",
+    "application/json, text/plain",
+  ]) {
     const answer = await server.post(`/threads/${unique("t")}/run`, '{"input":{"messages":["x"]}}', {
       "Content-Type": type,
     });
     expect(expectJson(answer, 200, "result").messages).toHaveLength(2);
   }
+  await server.close();
+});
+
+it("refuses a body that is not UTF-8, before anything begins", async () => {
+  const server = await serve({ only: single(() => "ok") });
+  const thread = unique("t");
+  const body = Buffer.concat([
+    Buffer.from('{"input":{"messages":["a'),
+    Buffer.from([0xff]),
+    Buffer.from('b"]}}'),
+  ]);
+  const answer = await fetch(`${server.url}/threads/${thread}/run`, { method: "POST", body });
+  expect([answer.status, ((await answer.json()) as { code: string }).code]).toEqual([400, "malformed_body"]);
+  expect((await server.get(`/threads/${thread}`)).status).toBe(404);
+  await server.close();
+});
+
+it("answers methods that it has nothing for as it answers unknown paths", async () => {
+  const server = await serve({ only: single(() => "ok") });
+  for (const method of ["QUERY", "PUT"])
+    expectProblem(await server.call(method, "/threads"), 404, "not_found");
+  expect((await server.call("OPTIONS", "/threads")).status).toBe(204);
+  for (const [method, path] of [
+    ["POST", "/threads/none/stop"],
+    ["DELETE", "/threads/none"],
+  ] as const)
+    expectProblem(await server.call(method, path, "{}", { "Content-Type": "json" }), 404, "not_found");
   await server.close();
 });
 

@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
+import { invalid } from "../../errors.js";
 import type { RunHandle, Waiting } from "../../runs/index.js";
 import { announce, wasRead } from "../arrival.js";
 import { preferHeader, preferredWait } from "../prefer.js";
@@ -254,7 +255,7 @@ function startRequest(threadId: string, body: RunBody) {
   return {
     ref: threadRef(threadId),
     graph: body.graph,
-    input: { messages: messages as MessagesBody, fields: withSummary(fields, contextSummary) },
+    input: { messages: messages as MessagesBody, fields: withSummary(fields, contextSummary, "input") },
     config: runConfig(body.config),
     onBusy: body.on_busy,
     onDisconnect: body.on_disconnect,
@@ -286,8 +287,18 @@ export function stateFields({
   context_summary: contextSummary,
   ...fields
 }: Record<string, unknown>): Record<string, unknown> {
-  return withSummary(fields, contextSummary);
+  return withSummary(fields, contextSummary, "state");
 }
 
-const withSummary = (fields: Record<string, unknown>, contextSummary: unknown): Record<string, unknown> =>
-  contextSummary === undefined ? fields : { ...fields, contextSummary };
+/** Throws `validation_failed` for the name that the summary has in the library. */
+function withSummary(
+  fields: Record<string, unknown>,
+  contextSummary: unknown,
+  within: "input" | "state",
+): Record<string, unknown> {
+  if ("contextSummary" in fields)
+    throw invalid([
+      { path: `${within}.contextSummary`, message: 'is no field; it is "context_summary" here' },
+    ]);
+  return contextSummary === undefined ? fields : { ...fields, contextSummary };
+}
