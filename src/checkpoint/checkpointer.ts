@@ -104,7 +104,8 @@ export interface Checkpointer {
   /**
    * Takes over runs of these graphs that were given up, or whose worker has not beaten within the lease that it named; then
    * takes runs from the queue, those first whose threads have waited longest. Never one twice. What the head says of the last
-   * commit stays. `others` false: not those of workers that are only silent.
+   * commit stays. `others` false: not those of workers that are only silent. At most `limit`, and beside them those of the first
+   * kind that are to stop (of many, some): nothing of them begins.
    */
   claim(
     worker: WorkerInfo,

@@ -14,6 +14,7 @@ import type { Mutable } from "../lib/mutable.js";
 import type { GraphDefinition } from "./definition.js";
 import { OFFERED, type Answer, type Ask, type Interrupt } from "./interrupt.js";
 import { scopesOf, withTasks, type Place, type Scope } from "./scope.js";
+import type { Outcome } from "./result.js";
 import type { RunHolds, Snapshot, Stage, Task, TaskResult } from "./snapshot.js";
 
 /** What declared hold points say, by `verdictKey`: null where one does not hold. */
@@ -134,9 +135,25 @@ function waitsForItsOwner({ owner }: Scope): boolean {
   return owner !== null && (owner.task.stage !== "cleared" || waitsForItsOwner(owner.scope));
 }
 
-/** The status that open interrupts give their thread. */
-export function pausedStatus(open: readonly Opening[]): "interrupted_before" | "interrupted_after" {
+/** The status that what is asked gives its thread. */
+export function pausedStatus(
+  open: readonly { readonly ask: Pick<Ask, "pauses"> }[],
+): "interrupted_before" | "interrupted_after" {
   return open.some(({ ask }) => ask.pauses === "before") ? "interrupted_before" : "interrupted_after";
+}
+
+/** Where a thread waits, of which these interrupts are open: at the first. */
+export function pausedAt(
+  open: readonly Interrupt[],
+): Pick<Outcome, "status" | "currentNode" | "interruptReason"> | Record<string, never> {
+  const [first] = open;
+  return first === undefined
+    ? {}
+    : {
+        status: pausedStatus(open.map((ask) => ({ ask }))),
+        currentNode: first.node,
+        interruptReason: first.reason,
+      };
 }
 
 /** A verdict is of one task at one hold point: that before its node, or that after it. */

@@ -1,7 +1,6 @@
-import type { ThreadHead, ThreadRef } from "../checkpoint/checkpointer.js";
-import type { OnBusy } from "./requests.js";
+import type { Checkpointer, ThreadHead, ThreadRef } from "../checkpoint/checkpointer.js";
 import { HoldpointError, notFound } from "../errors.js";
-import { isInterrupted, MOVES, type GraphDefinition, type Interrupt } from "../engine/index.js";
+import { isInterrupted, type GraphDefinition, type Interrupt } from "../engine/index.js";
 
 export const noThread = (ref: ThreadRef): HoldpointError =>
   notFound(`there is no thread ${JSON.stringify(ref.threadId)}`);
@@ -11,13 +10,8 @@ export const threadExists = (threadId: string): HoldpointError =>
     thread_id: threadId,
   });
 
-/** Why a thread does not take a run now. */
-export function refuseRun(
-  head: ThreadHead,
-  def: GraphDefinition,
-  open: readonly Interrupt[],
-  onBusy: OnBusy,
-): void {
+/** Why a thread takes no run, not even one that would wait. */
+export function refuseRun(head: ThreadHead, def: GraphDefinition, open: readonly Interrupt[]): void {
   if (head.graph !== null && head.graph !== def.name) {
     throw mismatch(head, def);
   }
@@ -26,7 +20,6 @@ export function refuseRun(
       "the thread waits for a decision; a message is never an approval: answer by POST …/resume, or end it by POST …/stop";
     throw new HoldpointError("thread_interrupted", detail, { interrupts: open });
   }
-  if (!MOVES[head.status].run && onBusy === "reject") throw busy(head);
 }
 
 export function mismatch(head: ThreadHead, def: GraphDefinition): HoldpointError {
@@ -34,16 +27,30 @@ export function mismatch(head: ThreadHead, def: GraphDefinition): HoldpointError
   return new HoldpointError("graph_mismatch", detail, { graph: head.graph });
 }
 
-export function busy(head: ThreadHead): HoldpointError {
+/** What makes a thread busy: the run that is active, or of a thread that is queued the one that begins next. */
+export async function busy(checkpointer: Checkpointer, head: ThreadHead): Promise<HoldpointError> {
+  const isQueued = head.status === "queued";
+  const runId = isQueued ? await nextOf(checkpointer, head) : head.runId;
+  const run = runId === null ? "a run" : `the run ${runId}`;
   return new HoldpointError(
     "thread_busy",
-    `the run ${head.runId ?? ""} is active on this thread; wait for its end or stop it`,
-    { run_id: head.runId },
+    `${run} ${isQueued ? "waits to begin" : "is active"} on this thread; wait for its end or stop it`,
+    { run_id: runId },
   );
 }
 
+async function nextOf(
+  checkpointer: Checkpointer,
+  { tenant, threadId, queued }: ThreadHead,
+): Promise<string | null> {
+  const { items } = await checkpointer.runs(
+    { tenant, threadId },
+    { limit: Math.max(1, queued), cursor: null },
+  );
+  return items.findLast(({ status }) => status === "queued")?.runId ?? null;
+}
+
 export function notResumable(head: ThreadHead): HoldpointError {
-  if (head.status === "running" || head.status === "queued") return busy(head);
   return new HoldpointError(
     "not_resumable",
     `the thread is ${head.status}: there is nothing to resume; start a run instead`,

@@ -5,7 +5,9 @@ import {
   applySaid,
   draft,
   EXPIRY,
+  isActive,
   isInterrupted,
+  pausedAt,
   MOVES,
   scopesOf,
   START,
@@ -25,7 +27,7 @@ import { bindAnswers, givenAnswers, makeAnswers, standings, type Bound, type Sta
 import { decisionEvent, patchEvents, writeBetween } from "./between-runs.js";
 import { isoNow, newId } from "./ids.js";
 import { keepWaiting, repeatedResume } from "./repeated-request.js";
-import { mismatch, noThread, notResumable, refuseWhenDraining } from "./refusals.js";
+import { busy, mismatch, noThread, notResumable, refuseWhenDraining } from "./refusals.js";
 import { checkConfig, checkInput, type CheckedConfig } from "./request-input.js";
 import type { ResumeRequest, RunHandle, RunServiceDeps, Waiting } from "./requests.js";
 import { lookOnce, type Found } from "./found.js";
@@ -152,7 +154,11 @@ export class Resumption {
     const { given, complete } = givenAnswers(loaded, answers);
     if (!complete) {
       const decided = open.map(({ interrupt }, i) => decide(interrupt, as, answers[i], null));
+      const left = loaded.interrupts.filter(
+        ({ id, status }) => status === "open" && decided.every((row) => row.id !== id),
+      );
       const written = await writeBetween(this.#deps, loaded, {
+        head: pausedAt(left),
         drafts: decided.map((row) => decisionEvent(row)),
         decide: decided.map(decisionOf),
         position: withHolds(loaded.snapshot.position, config.holds),
@@ -184,6 +190,7 @@ export class Resumption {
     loaded: Loaded,
   ): Promise<RunHandle | undefined> {
     const { head, snapshot } = loaded;
+    if (isActive(head.status)) throw await busy(this.#deps.checkpointer, head);
     if (MOVES[head.status].resume !== "continue") throw notResumable(head);
     if (own?.decision !== undefined || own?.data !== undefined || own?.reason !== undefined) {
       throw new HoldpointError(

@@ -6,6 +6,7 @@ import {
   isActive,
   isInterrupted,
   isTerminal,
+  pausedAt,
   type Interrupt,
   type RunEvent,
   type RunResult,
@@ -15,6 +16,7 @@ import { oneByOne, tailBatches, type Live } from "../events/index.js";
 import { asOpened, resultOf } from "./hydrate.js";
 import { stopsUnread } from "./on-disconnect.js";
 import { patiently } from "./patiently.js";
+import { OwnEvents } from "./own-events.js";
 import type { Readers } from "./readers.js";
 import type { RuntimeOptions } from "./runtime-options.js";
 import { noThread } from "./refusals.js";
@@ -47,6 +49,8 @@ type Batches = AsyncGenerator<readonly RunEvent[], void, undefined>;
 export interface Reading {
   /** To the terminal event of this run. */
   readonly until?: string;
+  /** From its first event: what comes before, where it had to wait, is of other runs. */
+  readonly own?: boolean;
   /** The run may be so old that its events are gone. */
   readonly mayBeOld?: boolean;
   readonly idle?: () => Promise<boolean>;
@@ -75,15 +79,12 @@ export class RunReader {
   }
 
   #batches(ref: ThreadRef, after: number, of: Reading): Batches {
-    const { until, mayBeOld = false } = of;
+    const { until, own = false, mayBeOld = false } = of;
     if (until === undefined) return this.#tail(ref, after, of);
-    let begun = false;
-    const idle = async (): Promise<boolean> => !begun && (await this.#isNotLogged(ref, until));
-    const seen = (batch: readonly RunEvent[]): void => {
-      begun ||= batch.some((event) => event.runId === until);
-    };
+    const mine = new OwnEvents(until, own);
+    const idle = async (): Promise<boolean> => !mine.begun && (await this.#isNotLogged(ref, until));
     const all = this.#tail(ref, after, extended(of, { idle }));
-    return this.#untilTerminal(mayBeOld ? this.#unlessGone(all, ref, until) : all, ref, until, seen);
+    return this.#untilTerminal(mayBeOld ? this.#unlessGone(all, ref, until) : all, ref, until, mine);
   }
 
   async *#tail(
@@ -127,14 +128,9 @@ export class RunReader {
     if (!(await this.#isNotLogged(ref, runId))) yield* batches;
   }
 
-  async *#untilTerminal(
-    batches: Batches,
-    ref: ThreadRef,
-    runId: string,
-    seen: (batch: readonly RunEvent[]) => void,
-  ): Batches {
-    for await (const batch of batches) {
-      seen(batch);
+  async *#untilTerminal(batches: Batches, ref: ThreadRef, runId: string, mine: OwnEvents): Batches {
+    for await (const all of batches) {
+      const batch = mine.of(all);
       const last = batch.findIndex((event) => event.runId === runId && isTerminal(event.eventType));
       yield last === -1 ? batch : batch.slice(0, last + 1);
       if (last !== -1) return;
@@ -245,7 +241,7 @@ export class RunReader {
     const batches = (signal?: AbortSignal): Batches => {
       const isElsewhere = control === undefined;
       const wished = isElsewhere ? this.#wished(ref, runId) : null;
-      return this.batches(ref, after, { until: runId, mayBeOld: isElsewhere, signal, wished });
+      return this.batches(ref, after, { until: runId, own: true, mayBeOld: isElsewhere, signal, wished });
     };
     return {
       kind: "run",
@@ -292,14 +288,8 @@ export class RunReader {
     if (run === null) throw noThread(ref);
     const result = await resultOf(this.#deps.checkpointer, ref, run);
     const head = await this.#deps.checkpointer.thread(ref);
-    return {
-      kind: "waiting",
-      result: {
-        ...result,
-        interrupts: head === null ? [] : await this.openInterrupts(head),
-        seq: head?.seq ?? result.seq,
-      },
-    };
+    const open = head === null ? [] : await this.openInterrupts(head);
+    return { kind: "waiting", result: asWaiting(result, open, head?.seq ?? result.seq) };
   }
 
   /** What `waiting` gave then. */
@@ -310,7 +300,7 @@ export class RunReader {
     const result = await resultOf(checkpointer, ref, run);
     const asked = await Promise.all(interrupts.map((id) => checkpointer.interrupt(ref.tenant, id)));
     const open = asked.flatMap((interrupt) => (interrupt === null ? [] : [asOpened(interrupt)]));
-    return { kind: "waiting", result: { ...result, interrupts: open, seq } };
+    return { kind: "waiting", result: asWaiting(result, open, seq) };
   }
 
   /** What a thread waits for, in the order it was asked. */
@@ -384,6 +374,14 @@ export class RunReader {
     return checkpointer.hears ? options.slowPollMs : options.pollMs;
   }
 }
+
+/** What a run that paused is told as while some of what it asked is answered. */
+const asWaiting = (result: RunResult, interrupts: readonly Interrupt[], seq: number): RunResult => ({
+  ...result,
+  interrupts,
+  seq,
+  ...pausedAt(interrupts),
+});
 
 // It changes while this waits, which the type checker cannot know.
 const isAborted = (signal: AbortSignal): boolean => signal.aborted;

@@ -10,7 +10,7 @@ import { withWish } from "./on-disconnect.js";
 import { queuedRequest } from "./queued-request.js";
 import { freshRun } from "./queued-run.js";
 import { repeatedStart } from "./repeated-request.js";
-import { refuseRun, refuseWhenDraining } from "./refusals.js";
+import { busy, refuseRun, refuseWhenDraining } from "./refusals.js";
 import { checkConfig, checkInput, type CheckedConfig } from "./request-input.js";
 import type {
   EnterRequest,
@@ -82,8 +82,9 @@ export class RunService {
         const missing = def.state.missing(fresh.change.snapshot.values);
         if (missing.length > 0)
           throw invalid(missing.map((fault) => ({ ...fault, path: `input.${fault.path}` })));
-        if (head !== null) refuseRun(head, def, await this.reader.openInterrupts(head), onBusy);
+        if (head !== null) refuseRun(head, def, await this.reader.openInterrupts(head));
         const isBusy = head !== null && isActive(head.status);
+        if (isBusy && onBusy === "reject") throw await busy(this.#deps.checkpointer, head);
         if (isBusy || !this.#deps.worker.hasRoom)
           return this.#enqueue(request, def, { runId, input, config });
         return acceptRun(this.#deps, this.reader, ref, loaded, extended(fresh, { key: request.key }));
@@ -116,8 +117,7 @@ export class RunService {
       ...(key === undefined ? {} : { key }),
     });
     if (queued.outcome !== "queued") return undefined;
-    if (stop !== null && queued.stopped !== null)
-      worker.registry.find(threadKey(ref), queued.stopped)?.requestStop(stop);
+    if (stop !== null && queued.stopped !== null) worker.requestStop(threadKey(ref), queued.stopped, stop);
     if (queued.dropped.length > 0) live.wake(threadKey(ref));
     worker.workWaits();
     return this.reader.handle(ref, runId, queued.seq);

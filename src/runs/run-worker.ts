@@ -12,6 +12,7 @@ import type {
   Claim,
   Loaded,
   Owned,
+  StopRequest,
   TaskRecord,
   ThreadRef,
   WorkerInfo,
@@ -35,6 +36,7 @@ import type { ExecuteDeps, RunJob } from "./run-job.js";
 import { beginQueued, endUnbegun } from "./queued-run.js";
 import { RunControl, StopRegistry } from "./run-control.js";
 import { threadKey } from "./thread-key.js";
+import { nameOf, Unbegun } from "./unbegun.js";
 import { within } from "./within.js";
 
 export interface WorkerDeps {
@@ -51,16 +53,11 @@ const PATIENCE_MS = 2000;
 /** Milliseconds for the first heartbeat and the first look, where the storage goes away after it was opened. */
 const START_MS = 30_000;
 
-/** How many runs are remembered of which it is not known whether they are this worker's. */
-const MOST_UNSURE = 10_000;
-
 interface Claimed {
   readonly claim: Claim;
   /** Open before the next heartbeat looks at what this worker owns. */
   readonly control: RunControl;
 }
-
-const nameOf = (key: string, runId: string): string => `${key}\n${runId}`;
 
 export class RunWorker {
   readonly info: WorkerInfo;
@@ -70,8 +67,7 @@ export class RunWorker {
   readonly #effects: EffectsUnderWay = new Map();
   readonly #places: Places;
   readonly #claims: ClaimLoop<Claimed>;
-  /** What may be this worker's and has not begun here, with whether a node may have been in flight before. */
-  readonly #unbegun = new Map<string, boolean>();
+  readonly #unbegun = new Unbegun();
   readonly #leaving = new AbortController();
   #draining = false;
   readonly #heartbeat: Heartbeat;
@@ -88,7 +84,7 @@ export class RunWorker {
     this.#places = new Places(deps.options.concurrency);
     this.#claims = new ClaimLoop({
       claim: (limit) => this.#inTurn(() => this.#claim(limit)),
-      room: () => (this.#draining ? 0 : deps.options.concurrency - this.registry.size),
+      room: () => (this.#draining ? null : deps.options.concurrency - this.registry.size),
       take: (claimed) => this.#takeOver(claimed),
       log: deps.log,
     });
@@ -114,6 +110,13 @@ export class RunWorker {
   /** A run waits for a process that has room: this one, maybe. */
   workWaits(): void {
     this.#claims.soon();
+  }
+
+  /** A run is to stop, and its row says so. One that waits for a process with room is ended by this one, which needs none for that. */
+  requestStop(key: string, runId: string, stop: StopRequest): void {
+    const control = this.registry.find(key, runId);
+    if (control === undefined) this.#claims.soon({ stopped: true });
+    else control.requestStop(stop);
   }
 
   /** Aborts when nobody here may be kept waiting any more. */
@@ -191,7 +194,7 @@ export class RunWorker {
 
   /** Ends the control of a run that does not begin here; one that turns out to be accepted is given back as such. */
   forgo(control: RunControl, { isUnsure }: { isUnsure: boolean }): void {
-    if (isUnsure) this.#note(control, false);
+    if (isUnsure) this.#unbegun.note(control, false);
     this.#letGo(control);
   }
 
@@ -201,19 +204,14 @@ export class RunWorker {
     control.end(null);
   }
 
-  #note({ key, runId }: RunControl, inFlight: boolean): void {
-    const [oldest] = this.#unbegun.keys();
-    if (oldest !== undefined && this.#unbegun.size >= MOST_UNSURE) this.#unbegun.delete(oldest);
-    this.#unbegun.set(nameOf(key, runId), inFlight);
-  }
-
   /** Executes a run that this worker owns. Its control ends with it. */
   execute(job: RunJob, def: GraphDefinition, control: RunControl, records: readonly TaskRecord[] = []): void {
     control.claimed = true;
-    this.#unbegun.delete(nameOf(control.key, control.runId));
+    this.#unbegun.forget(nameOf(control.key, control.runId));
     const run = async (): Promise<RunResult | null> => {
       const { checkpointer } = this.#deps;
-      const placed = await this.#places.take(control.cut);
+      // Of one that is to stop nothing begins.
+      const placed = control.stop === null && (await this.#places.take(control.cut));
       try {
         if (this.#draining && control.stop === null) {
           await handOver(checkpointer, job, control, { inFlight: job.crashedAt !== null });
@@ -278,7 +276,7 @@ export class RunWorker {
   /** Waits for no run that is taken over: one whose writes are slow must not cost the others their lease. */
   async #beat(): Promise<void> {
     await this.#settle();
-    if (!this.#draining) this.#claims.soon();
+    if (!this.#draining) this.#claims.soon({ stopped: true });
   }
 
   /** Renews the lease, and sets what the database says right with what executes here. */
@@ -308,8 +306,8 @@ export class RunWorker {
     }
     for (const [name, { ref, runId, epoch }] of mine) {
       if (this.registry.find(threadKey(ref), runId) !== undefined) continue;
-      await this.#deps.checkpointer.release(ref, epoch, { inFlight: this.#unbegun.get(name) ?? true });
-      this.#unbegun.delete(name);
+      await this.#deps.checkpointer.release(ref, epoch, { inFlight: this.#unbegun.inFlight(name) ?? true });
+      this.#unbegun.forget(name);
     }
   }
 
@@ -338,7 +336,7 @@ export class RunWorker {
       await this.#goOn(claim, control);
     } catch (error) {
       // W2 gives it back at the next heartbeat.
-      this.#note(control, claim.crashed);
+      this.#unbegun.note(control, claim.crashed);
       this.#letGo(control);
       throw error;
     }

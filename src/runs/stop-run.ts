@@ -50,7 +50,7 @@ async function receiptOf(
     case "missing":
       throw noThread(ref);
     case "running":
-      worker.registry.find(threadKey(ref), met.runId)?.requestStop(stop);
+      worker.requestStop(threadKey(ref), met.runId, stop);
       return whenStopped(deps, reader, ref, met);
     case "queued": {
       const head = await checkpointer.thread(ref);

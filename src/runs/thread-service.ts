@@ -150,7 +150,7 @@ export class ThreadService {
   async remove(ref: ThreadRef): Promise<void> {
     const outcome = await this.#deps.checkpointer.remove(ref);
     if (outcome === "missing") throw noThread(ref);
-    if (outcome === "busy") throw busy(await this.#head(ref));
+    if (outcome === "busy") throw await busy(this.#deps.checkpointer, await this.#head(ref));
     this.#deps.live.end(threadKey(ref));
   }
 
@@ -178,7 +178,7 @@ export class ThreadService {
       const loaded = await this.#deps.checkpointer.load(ref);
       if (loaded.head === null) throw noThread(ref);
       const { head } = loaded;
-      if (!MOVES[head.status].edit) throw busy(head);
+      if (!MOVES[head.status].edit) throw await busy(this.#deps.checkpointer, head);
       const def = this.#deps.graphs.choose(graph, head.graph);
       if (head.graph !== null && head.graph !== def.name) throw mismatch(head, def);
       const from = this.#withDefaults(head, loaded.snapshot);

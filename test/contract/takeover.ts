@@ -191,6 +191,23 @@ export function takeoverContract(subject: Subject): void {
       expect(await cp.claim(worker, [graph], 2)).toEqual([]);
     });
 
+    test("takes runs that are to stop beside what it is asked for, also where that is none", async () => {
+      const cp = subject();
+      const graph = freshGraph();
+      const runs = [await givenUp(cp, graph), await givenUp(cp, graph), await givenUp(cp, graph)];
+      const [first, second, third] = runs as [Run, Run, Run];
+      const own = await begin(cp, { graph, worker: (await beating(cp)).id });
+      await cp.requestStop(third.ref, stopOf("now"));
+      await cp.requestStop(own.ref, stopOf("now"));
+      const worker = await beating(cp);
+      expect(runIds(await cp.claim(worker, [freshGraph()], 0))).toEqual([]);
+      expect(runIds(await cp.claim(worker, [graph], 0))).toEqual([third.runId]);
+      await cp.requestStop(second.ref, stopOf("after_step"));
+      const both = await cp.claim(worker, [graph], 1);
+      expect(runIds(both)).toEqual([first.runId, second.runId].sort());
+      expect(await cp.claim(worker, [graph], 9)).toEqual([]);
+    });
+
     test("gives no run twice to workers that claim at once", async () => {
       const cp = subject();
       const graph = freshGraph();

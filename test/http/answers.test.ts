@@ -1,6 +1,7 @@
 /** Several open interrupts, interrupts that must be named, and graphs that changed under a pause. */
 import { END, START, StateGraph } from "holdpoint";
 import { describe, expect, it } from "vitest";
+import { z } from "zod";
 import {
   expectJson,
   expectProblem,
@@ -45,6 +46,7 @@ onEveryStorage("several open interrupts", (server) => {
     expect(first.headers.get("location")).toBeNull();
     expect(waiting).toMatchObject({ run_id: run.run_id, status: "interrupted_before", interrupted: true });
     expect(waiting.interrupts).toEqual([legal]);
+    expect(waiting.interrupt_reason).toBe("Legal?");
     expect(waiting.seq).toBeGreaterThan(run.seq as number);
     expect(done).toEqual([]);
     expect((await server.get(`/threads/${thread}`)).body.interrupts).toEqual([legal]);
@@ -56,6 +58,46 @@ onEveryStorage("several open interrupts", (server) => {
     );
     expect(result.status).toBe("completed");
     expect(done).toEqual(["respond and approve"]);
+  });
+
+  it("of several nodes leave the thread at the first that is still open", async () => {
+    const done: string[] = [];
+    const graph = server.add(
+      new StateGraph({ state: z.object({}) })
+        .addNode("LEGAL", () => void done.push("LEGAL"))
+        .addNode("STYLE", () => void done.push("STYLE"))
+        .addEdge(START, "LEGAL")
+        .addEdge(START, "STYLE")
+        .addEdge("LEGAL", END)
+        .addEdge("STYLE", END)
+        .compile({ interruptBefore: ["LEGAL", "STYLE"] }),
+    );
+    const thread = unique("t");
+    const run = expectJson(await server.post(`/threads/${thread}/run`, { graph }), 200, "result");
+    expect(run).toMatchObject({ status: "interrupted_before", current_node: "LEGAL" });
+    const legal = run.interrupts.find(({ node }: Body) => node === "LEGAL");
+    const key = { "Idempotency-Key": unique("k") };
+    const body = { interrupt_id: legal.id, decision: "approve" };
+    const waiting = expectJson(await server.post(`/threads/${thread}/resume`, body, key), 202, "result");
+    const stands = {
+      status: "interrupted_before",
+      current_node: "STYLE",
+      interrupt_reason: "interrupt_before: STYLE",
+    };
+    expect(waiting).toMatchObject(stands);
+    expect(expectJson(await server.post(`/threads/${thread}/resume`, body, key), 202, "result")).toEqual(
+      waiting,
+    );
+    expect((await server.get(`/threads/${thread}`)).body).toMatchObject({
+      status: "interrupted_before",
+      current_node: "STYLE",
+    });
+    expect((await server.get(`/threads/${thread}/state`)).body.execution_meta).toMatchObject({
+      status: "interrupted_before",
+      current_node: "STYLE",
+      interrupted_node: "STYLE",
+    });
+    expect(done).toEqual([]);
   });
 
   it("get the 202 as JSON also where the answer was to be a stream", async () => {

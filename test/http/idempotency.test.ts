@@ -332,7 +332,9 @@ onEveryStorage("a request with an idempotency key", (server) => {
       lost.mockRestore();
       const last = await server.post(`/interrupts/${finance.id}/decision`, { decision: "approve" });
       const again = expectJson(await send(), 202, "result");
-      expect(again).toEqual({ ...first, interrupts: [], seq: last.body.seq });
+      // Nothing is open any more: the reason is that of the pause.
+      expect([first.interrupt_reason, again.interrupt_reason]).toEqual(["Finance?", "Legal?"]);
+      expect(again).toEqual({ ...first, interrupt_reason: "Legal?", interrupts: [], seq: last.body.seq });
     });
 
     it("and is sent 20 times at once is taken once", async () => {

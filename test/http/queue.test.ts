@@ -199,6 +199,24 @@ onEveryStorage("a run on a busy thread", (server) => {
     }
   });
 
+  it("that is streamed sends its own events, and ends with its own end", async () => {
+    const thread = unique("t");
+    const { gate, graph, send } = saying(server);
+    const hold = gate("one");
+    const first = send(thread, "one");
+    await hold.reached;
+    const reader = await openStream(`${server.url}/threads/${thread}/stream`, {
+      body: { graph, input: { messages: ["two"] }, on_busy: "enqueue" },
+    });
+    const runId = reader.headers.get("content-location")?.split("/").at(-1);
+    hold.open();
+    const one = expectJson(await first, 200, "result");
+    const frames = await reader.rest();
+    expect(names(frames)).toEqual(["start", "message", "progress", "message", "update", "end"]);
+    expect(frames.map(({ chunk }) => chunk.run_id)).toEqual(frames.map(() => runId));
+    expect(frames[0]?.id).toBeGreaterThan(one.seq as number);
+  });
+
   it("is refused on a thread that waits for a person, however patient it is", async () => {
     const thread = unique("t");
     const graph = server.add(refund());
@@ -359,7 +377,22 @@ for (const [storage, make] of STORAGES) {
     // Three more runs of `a` before the first of `c` and `d`: neither waits behind all of them.
     for (let i = 0; i < 3; i++) expect((await start(a, "enqueue")).body.status).toBe("queued");
     for (const thread of [c, d]) expect((await start(thread)).body.status).toBe("queued");
-    expectProblem(await start(c), 409, "thread_busy");
+    const { items } = (await server.get(`/threads/${c}/runs`)).body;
+    for (const refused of [
+      await start(c),
+      await server.post(`/threads/${c}/resume`, { decision: "approve" }),
+      await server.call("PATCH", `/threads/${c}/state`, { state: {} }),
+      await server.call("DELETE", `/threads/${c}`),
+    ])
+      expect(expectProblem(refused, 409, "thread_busy")).toMatchObject({ run_id: items[0].run_id });
+    const next = (await server.get(`/threads/${a}/runs`)).body.items;
+    expect(next.map(({ status }: { status: string }) => status)).toEqual([
+      "queued",
+      "queued",
+      "queued",
+      "running",
+    ]);
+    expect(expectProblem(await start(a), 409, "thread_busy")).toMatchObject({ run_id: next[3].run_id });
     expect((await server.get(`/threads/${c}`)).body.status).toBe("queued");
     expect(order).toEqual([a, b]);
     gates.get(a)?.open();
@@ -378,6 +411,40 @@ for (const [storage, make] of STORAGES) {
     );
     expect(order.slice(4)).toEqual([a, a, a]);
     expect(most).toBe(2);
+    await server.close();
+  });
+
+  it(`a stop ends an answered run that waits for room, at once and before anything of it begins (${storage})`, async () => {
+    const checkpointer = await make();
+    // Nothing happens by itself in an hour.
+    const options = { concurrency: 1, pollMs: 3_600_000, heartbeatMs: 3_600_000, leaseMs: 9_000_000 };
+    const server = await serve({}, { checkpointer, options });
+    const paid: string[] = [];
+    const graph = server.add(refund((_state, ctx) => void paid.push(ctx.threadId)));
+    for (const mode of ["now", "after_step"]) {
+      const [began, gate] = [latch(), latch()];
+      const hog = server.add(
+        single(async () => {
+          began.open();
+          await gate.opened;
+        }),
+      );
+      const thread = unique("t");
+      await server.post(`/threads/${thread}/run`, { graph, input: { amount: 5 } });
+      const busy = server.post(`/threads/${unique("t")}/run`, { graph: hog });
+      await began.opened;
+      const answered = await server.post(`/threads/${thread}/resume`, { decision: "approve" }, ASYNC);
+      expect(answered).toMatchObject({ status: 202, body: { status: "running" } });
+      const receipt = expectJson(await server.post(`/threads/${thread}/stop`, { mode }), 200, "receipt");
+      expect(receipt).toMatchObject({ running: true, status: "stopped", run_id: answered.body.run_id });
+      expect((await server.get(`/threads/${thread}`)).body.status).toBe("stopped");
+      expect(paid).toEqual([]);
+      // What was answered stays answered.
+      gate.open();
+      await busy;
+      expect((await server.post(`/threads/${thread}/resume`)).body).toMatchObject({ status: "completed" });
+      expect(paid.splice(0)).toEqual([thread]);
+    }
     await server.close();
   });
 }

@@ -26,7 +26,7 @@ import type {
   Write,
   Written,
 } from "../checkpointer.js";
-import { takeOver, takeQueued } from "./claims.js";
+import { takeRuns } from "./claims.js";
 import { applyWrite, newThread } from "./apply-write.js";
 import { forkedThread, messagesAt } from "./fork-thread.js";
 import { paginate } from "./paginate.js";
@@ -273,8 +273,7 @@ export class InMemoryCheckpointer implements Checkpointer {
         .filter(([id, { at, leaseMs }]) => id !== worker.id && at < (others ? Date.now() - leaseMs : 0))
         .map(([id]) => id),
     );
-    const orphans = takeOver(this.#threads.values(), worker, graphs, dead, limit);
-    return [...orphans, ...takeQueued(this.#threads.values(), worker, graphs, limit - orphans.length)];
+    return takeRuns([...this.#threads.values()], worker, graphs, dead, limit);
   }
 
   async retire(workerId: string): Promise<void> {

@@ -67,7 +67,7 @@ export class PgWorkers {
       graph: string;
       epoch: number;
       crashed: boolean;
-    }>("SELECT * FROM holdpoint.claim_v2($1, $2, $3, $4)", [worker.id, graphs, limit, others]);
+    }>("SELECT * FROM holdpoint.claim_v3($1, $2, $3, $4)", [worker.id, graphs, limit, others]);
     return rows.map((row) => ({
       ref: { tenant: row.tenant, threadId: row.thread_id },
       runId: row.run_id,
