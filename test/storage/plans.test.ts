@@ -73,6 +73,20 @@ test.each([
   expect(await ways()).toEqual([]);
 });
 
+test("nor with what its own thread has been asked before", { timeout: 120_000 }, async () => {
+  const { url, client, ways } = await explained();
+  const thread = unique("asked");
+  await served(url, async (server) => {
+    const graph = server.add(refund());
+    await story(server, thread, graph);
+    await askedBefore(client, thread, CROWD);
+    for (let i = 0; i < 4; i++) await story(server, thread, graph);
+    await told(client, true);
+    for (let i = 0; i < 4; i++) await story(server, thread, graph);
+  });
+  expect(await ways()).toEqual([]);
+});
+
 interface Explained {
   readonly url: string;
   readonly client: pg.Client;
@@ -125,9 +139,12 @@ async function told(client: pg.Client, on: boolean): Promise<void> {
 }
 
 /** Everything that a client does with a thread. */
-async function story(server: TestServer): Promise<void> {
+async function story(
+  server: TestServer,
+  thread = unique("thread"),
+  graph = server.add(refund()),
+): Promise<void> {
   const started = latch();
-  const graph = server.add(refund());
   const slow = server.add(
     new StateGraph()
       .addNode("WAIT", async (_state, { signal }) => {
@@ -140,7 +157,6 @@ async function story(server: TestServer): Promise<void> {
       .addEdge("WAIT", END)
       .compile({ name: "slow" }),
   );
-  const thread = unique("thread");
   const ok = async (sent: Promise<{ status: number; text: string; body: never }>): Promise<never> => {
     const { status, text, body } = await sent;
     expect(status, text).toBeLessThan(300);
@@ -217,6 +233,25 @@ async function crowd(client: pg.Client, copies: number): Promise<void> {
     );
   }
   await client.query("SELECT FROM ROWS FROM (holdpoint.number_inbox_v1('default', 1000000))");
+}
+
+/** Gives a thread many more of the questions, and of the runs, that it had and that are over. */
+async function askedBefore(client: pg.Client, thread: string, times: number): Promise<void> {
+  const past = async (table: string, own: Readonly<Record<string, string>>): Promise<void> => {
+    const { rows } = await client.query<{ name: string }>(
+      "SELECT attname AS name FROM pg_attribute WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped",
+      [`holdpoint.${table}`],
+    );
+    const names = rows.map(({ name }) => name);
+    const { rowCount } = await client.query(
+      `INSERT INTO holdpoint.${table} (${names.join(", ")}) SELECT ${names.map((name) => own[name] ?? name).join(", ")}
+        FROM (SELECT * FROM holdpoint.${table} WHERE thread_id = $1 LIMIT 1) one, generate_series(1, ${times}) g`,
+      [thread],
+    );
+    expect(rowCount, table).toBe(times);
+  };
+  await past("interrupt", { id: "id || g", task_id: "to_json(g::text)", seq: "-g" });
+  await past("run", { run_id: "run_id || g", first_seq: "g" });
 }
 
 /** The statements in a server's log, with the ways that it went. */

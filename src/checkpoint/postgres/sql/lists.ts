@@ -64,7 +64,7 @@ export async function runs(database: Database, ref: ThreadRef, page: PageRequest
   // Runs that were dropped together have one number.
   const rows = await database.query<RunRow>(
     `SELECT * FROM holdpoint.run
-      WHERE tenant = $1 AND thread_id = $2 AND ($3::bigint IS NULL OR (first_seq, run_id) < ($3, $4::text))
+      WHERE tenant = $1 AND thread_id = $2 AND first_seq >= 0 AND ($3::bigint IS NULL OR (first_seq, run_id) < ($3, $4::text))
       ORDER BY first_seq DESC, run_id DESC LIMIT $5`,
     [ref.tenant, ref.threadId, seq, id, page.limit + 1],
   );
